@@ -1,0 +1,1 @@
+"""Everything that crosses a boundary: records, keys, topics, settings, and the rules by which records merge."""

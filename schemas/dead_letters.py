@@ -1,0 +1,44 @@
+"""What could not be used and why: ``postfix.dead-letter``, JSON. Kept so that a person can look and feed it again."""
+
+from typing import Final
+
+import msgspec
+
+from schemas.errors import BadRecordError
+
+VERSION: Final = 1
+MAX_VALUE: Final = 256 * 1024
+"""Bytes of the refused record that a dead letter keeps."""
+
+
+class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Value of ``postfix.dead-letter``."""
+
+    version: int = VERSION
+    at: str
+    """When it was written: RFC 3339, UTC."""
+    stage: str
+    """``producer``, ``stream`` or ``sink``."""
+    reason: str
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    """Where the refused record stands, for ``stream`` and ``sink``."""
+    source: str | None = None
+    """The producer's source, and the line's byte offset in it (`offset`)."""
+    key: bytes | None = None
+    value: bytes = b""
+    """The record or line, cut to MAX_VALUE; base64 in JSON, like `key`."""
+    length: int = 0
+    """Its whole length in bytes."""
+
+
+_decode = msgspec.json.Decoder(DeadLetter).decode
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Read a value of ``postfix.dead-letter``. Raises BadRecordError."""
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise BadRecordError(f"not a dead letter: {error}") from error

@@ -1,0 +1,17 @@
+"""The kinds of failure that a stage tells apart."""
+
+
+class JournalPostfixError(Exception):
+    """An error that its message explains to a person: what happened, where, and what to do."""
+
+
+class ConfigurationError(JournalPostfixError):
+    """Something was set or given wrongly; trying again without a change does not help."""
+
+
+class BadRecordError(JournalPostfixError):
+    """A record that cannot be read; it becomes a dead letter and its neighbours go on."""
+
+
+class TryAgainLaterError(JournalPostfixError):
+    """Something that the stage needs does not answer now; the same call may work later."""

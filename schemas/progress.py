@@ -1,0 +1,54 @@
+"""What the stream stage says of itself: how far each partition was read and what its lines were. JSON, compacted.
+
+A record of ``postfix.progress`` is part of the transaction that writes the outputs it counts, so the sums are exact
+whatever was killed in between.
+"""
+
+import msgspec
+
+from schemas.errors import BadRecordError
+
+VERSION = 1
+MAX_SAMPLES = 5
+MAX_SAMPLE_LENGTH = 300
+
+
+class UnknownLines(msgspec.Struct, kw_only=True):
+    """Lines of one daemon that the parser doesn't know."""
+
+    count: int = 0
+    samples: list[str] = []
+    """The first few of them, cut."""
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """Value of ``postfix.progress`` (key: the partition): counts since the partition's first record."""
+
+    version: int = VERSION
+    partition: int
+    next_offset: int = 0
+    """Offset in ``postfix.raw`` of the first record not read yet."""
+    last_time: str | None = None
+    """Latest time of a log line seen."""
+    batches: int = 0
+    lines: int = 0
+    """Lines in decoded batches: the sum of parsed, ignored and unparsed."""
+    parsed: int = 0
+    unparsed: int = 0
+    ignored: dict[str, int] = {}
+    """Known lines that bear no message's fate, by class."""
+    dead_letters: int = 0
+    """Records that were not a batch."""
+    unknown: dict[str, UnknownLines] = {}
+    """The unparsed lines by daemon."""
+
+
+_decode = msgspec.json.Decoder(Progress).decode
+
+
+def decode_progress(value: bytes) -> Progress:
+    """Read a value of ``postfix.progress``. Raises BadRecordError."""
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise BadRecordError(f"not a progress record: {error}") from error
