@@ -63,8 +63,7 @@ def attempt_entry(row: DeliveryTo) -> str:
 
 def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
     """Merge *other*, a version of the same delivery, into *row*: latest attempt as a group, histories united."""
-    if other.origin > row.origin:
-        row.origin = other.origin
+    row.origin = max(row.origin, other.origin)
     ours, theirs = attempt_entry(row), attempt_entry(other)
     later = attempt_order(other) > attempt_order(row)
     attempts = 0

@@ -125,7 +125,9 @@ class ProducerSettings(_Section):
     batch_lines: int = Field(200, ge=1, le=10_000, description="lines of a batch: fewer cost speed, more add nothing")
     batch_bytes: int = Field(256 * 1024, ge=1024, le=448 * 1024, description="bytes of text of a batch")
     batch_ms: int = Field(100, ge=1, le=60_000, description="longest time that a line waits for others")
-    buffer_bytes: int = Field(64 * 1024 * 1024, ge=1024 * 1024, description="memory for lines Kafka has not acknowledged")
+    buffer_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024 * 1024, description="memory for lines Kafka has not acknowledged"
+    )
     max_line_bytes: int = Field(64 * 1024, ge=4096, le=256 * 1024, description="a longer line is a dead letter")
     position_ms: int = Field(1000, ge=10, description="how often the position is saved while lines flow")
     programs: tuple[str, ...] = Field(
@@ -135,7 +137,9 @@ class ProducerSettings(_Section):
     units: tuple[str, ...] = Field(
         ("postfix.service", "postfix@*.service"), description="systemd units to take from the journal"
     )
-    timezone: str | None = Field(None, description="of timestamps that say none, e.g. Europe/Berlin; none: this machine's")
+    timezone: str | None = Field(
+        None, description="of timestamps that say none, e.g. Europe/Berlin; none: this machine's"
+    )
     host: str | None = Field(None, description="host name for lines that have none; none: this machine's")
 
     @field_validator("timezone")
@@ -156,11 +160,17 @@ class ProducerSettings(_Section):
 class StreamSettings(_Section):
     """How the stream stage checkpoints, and how long it waits for a message's end."""
 
-    application: str = Field("journal-postfix", pattern=r"^[a-zA-Z0-9._-]+$", description="consumer group, transactional ids")
+    application: str = Field(
+        "journal-postfix", pattern=r"^[a-zA-Z0-9._-]+$", description="consumer group, transactional ids"
+    )
     checkpoint_seconds: float = Field(0.5, gt=0, le=60, description="longest time between checkpoints of a partition")
     checkpoint_batches: int = Field(50, ge=1, description="batches after which a checkpoint is made at once")
-    queue_lifetime_days: float = Field(6, gt=0, description="Postfix's maximal_queue_lifetime (5) and a margin: state older leaves")
-    session_timeout_seconds: float = Field(10, ge=6, le=1800, description="a worker silent that long loses its partitions")
+    queue_lifetime_days: float = Field(
+        6, gt=0, description="Postfix's maximal_queue_lifetime (5) and a margin: state older leaves"
+    )
+    session_timeout_seconds: float = Field(
+        10, ge=6, le=1800, description="a worker silent that long loses its partitions"
+    )
 
     @property
     def changelog_topic(self) -> str:
@@ -172,7 +182,9 @@ class SinkSettings(_Section):
     """How deliveries are written."""
 
     group: str = Field("journal-postfix-sink", pattern=r"^[a-zA-Z0-9._-]+$", description="consumer group")
-    batch_rows: int = Field(5000, ge=1, le=100_000, description="rows of one transaction: more is faster, less is sooner")
+    batch_rows: int = Field(
+        5000, ge=1, le=100_000, description="rows of one transaction: more is faster, less is sooner"
+    )
     batch_ms: int = Field(500, ge=1, le=60_000, description="longest time that a row waits for others")
     days_ahead: int = Field(3, ge=1, le=60, description="day partitions made before they are needed")
 

@@ -71,8 +71,12 @@ def topics_of(kafka: KafkaSettings, stream: StreamSettings) -> Topics:
         positions=topic(prefix + "positions", "how far each source was read", 1, compact_hard),
         delivery_from=topic(prefix + "delivery-from", "messages", many, compact_and_age),
         delivery_to=topic(prefix + "delivery-to", "messages by recipient", many, compact_and_age),
-        noqueue=topic(prefix + "noqueue", "rejections before a queue id", many, {"cleanup.policy": "delete", **output_ms}),
-        dead_letter=topic(prefix + "dead-letter", "what could not be used", 1, {"cleanup.policy": "delete", **output_ms}),
+        noqueue=topic(
+            prefix + "noqueue", "rejections before a queue id", many, {"cleanup.policy": "delete", **output_ms}
+        ),
+        dead_letter=topic(
+            prefix + "dead-letter", "what could not be used", 1, {"cleanup.policy": "delete", **output_ms}
+        ),
         progress=topic(prefix + "progress", "how far the stream stage is, and its counts", 1, compact_hard),
         changelog=topic(stream.changelog_topic, "state of unfinished messages", many, compact_hard),
     )
