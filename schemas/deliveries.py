@@ -52,6 +52,8 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The service that took the message, without the instance's name: ``smtpd``, ``submission/smtpd``, ``pickup``."""
     instance: str | None = None
     """``syslog_name`` of the Postfix instance, e.g. ``postfix``."""
+    pid: int | None = None
+    """Process id of the service: a NOQUEUE hold or discard of the same session is known by it."""
     helo: str | None = None
     protocol: str | None = None
     orig_queue_id: str | None = None
@@ -102,7 +104,7 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     number: int = 0
     """How many identical log lines of that second came before this attempt's."""
     service: str = ""
-    """The agent that tried, without the instance's name: ``smtp``, ``relay/smtp``, ``local``; for rejects, ``smtpd``."""
+    """The agent that tried, without the instance's name: ``smtp``, ``relay/smtp``, ``local``; or that rejected."""
     dsn: str = ""
     relay: str = ""
     reply: str = ""
@@ -127,7 +129,7 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Rejection(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
-    """Value of ``postfix.noqueue``: a rejection (or warning, hold, …) of mail that never had a queue id. Never changes."""
+    """Value of ``postfix.noqueue``: a rejection (or hold, …) of mail that had no queue id yet. Never changes."""
 
     version: int = VERSION
     host: str
@@ -137,6 +139,7 @@ class Rejection(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, g
     service: str
     """``smtpd``, ``submission/smtpd``, ``postscreen``, …"""
     instance: str
+    pid: int
     action: str
     """``reject``, ``reject_warning``, ``warn``, ``hold``, ``milter-reject``, ``proxy-reject``, …"""
     stage: str

@@ -131,9 +131,10 @@ class ProducerSettings(_Section):
     max_line_bytes: int = Field(64 * 1024, ge=4096, le=256 * 1024, description="a longer line is a dead letter")
     position_ms: int = Field(1000, ge=10, description="how often the position is saved while lines flow")
     programs: tuple[str, ...] = Field(
-        ("postfix*",), description="syslog identifiers to take, with * and ?; Postfix daemons under another syslog_name, "
-        "and programs that log a queue id, are taken anyway"
-    )  # fmt: skip
+        ("postfix*",),
+        description="syslog identifiers to take, with * and ?; Postfix daemons under another syslog_name, and programs "
+        "that log a queue id, are taken anyway",
+    )
     units: tuple[str, ...] = Field(
         ("postfix.service", "postfix@*.service"), description="systemd units to take from the journal"
     )
@@ -214,8 +215,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put flags before the environment before the YAML file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
