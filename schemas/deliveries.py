@@ -102,7 +102,7 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     status: str
     """As logged (``sent``, ``deferred``, ``bounced``, ``deliverable``, …), or ``rejected``."""
     number: int = 0
-    """How many identical log lines of that second came before this attempt's."""
+    """Names the log line among others of its moment: 31 bits of its process id, text and number (`schemas.raw`)."""
     service: str = ""
     """The agent that tried, without the instance's name: ``smtp``, ``relay/smtp``, ``local``; or that rejected."""
     dsn: str = ""

@@ -28,8 +28,8 @@ class Progress(msgspec.Struct, kw_only=True):
     partition: int
     next_offset: int = 0
     """Offset in ``postfix.raw`` of the first record not read yet."""
-    last_time: str | None = None
-    """Latest time of a log line seen."""
+    hosts: dict[str, int] = {}
+    """Latest time of a line by host, microseconds since 1970: who has fallen silent, and the clock of its messages."""
     batches: int = 0
     lines: int = 0
     """Lines in decoded batches: the sum of parsed, ignored and unparsed."""

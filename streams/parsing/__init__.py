@@ -1,0 +1,11 @@
+"""Postfix's log lines as facts. Pure: text in, facts out.
+
+>>> from streams.parsing import parse
+>>> parse("postfix/qmgr", "3F2A1B4C5D: from=<a@example.com>, size=541, nrcpt=1 (queue active)").message
+{'sender': 'a@example.com', 'size': 541, 'recipient_count': 1}
+"""
+
+from streams.parsing.dispatch import parse
+from streams.parsing.facts import Attempt, Child, Parsed, Refusal
+
+__all__ = ["Attempt", "Child", "Parsed", "Refusal", "parse"]

@@ -1,0 +1,149 @@
+"""One unfinished message: the rows that its lines have made so far, and how a line changes them."""
+
+import msgspec
+
+from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
+from schemas.merging import EARLIEST, merge_deliveries
+from schemas.timestamps import MICROSECONDS, to_microseconds, to_text
+from streams.parsing import Attempt, Parsed
+
+TOLERANCE = 5 * MICROSECONDS
+"""How far apart the lines of one moment may be logged: pickup, cleanup and bounce overtake each other."""
+
+PENDING = frozenset({"deferred", "SOFTBOUNCE"})
+"""Statuses after which Postfix tries again."""
+
+DeliveryKey = tuple[str, str]
+"""Recipient and original recipient."""
+
+Mark = tuple[int, int, int, int]
+"""Names an origin line: its time, process id, number among identical lines, and CRC-32 of its text."""
+
+
+class Message(msgspec.Struct, gc=False, eq=False):
+    """A message and its recipients that are not done. gc=False: it holds no cycle, and there may be millions."""
+
+    row: DeliveryFrom
+    arrived: int
+    """Microseconds since 1970; the row's `arrived_at` is its text."""
+    first: int
+    """Time of the first line seen."""
+    mark: Mark | None = None
+    """The sure origin line: tells two messages of one slot and second apart. None where the queue id says enough."""
+    deliveries: dict[DeliveryKey, DeliveryTo] = {}
+    settled: bool = False
+    """Whether `arrived` can't change any more; until then nothing of the message leaves the state."""
+    left: bool = False
+    """Whether it has left the state."""
+    changed: bool = False
+    touched: dict[DeliveryKey, None] = {}
+    """Recipients that changed since the last checkpoint (a dict, to keep their order)."""
+    written_as: str | None = None
+    """The `arrived_at` under which the outputs know it so far."""
+    stored: list[bytes] = []
+    """Keys of its records in the changelog."""
+
+    @property
+    def end(self) -> str | None:
+        """When it left Postfix's queue for good, as text."""
+        row = self.row
+        return row.removed_at or row.deleted_at or row.cancelled_at or row.requeued_at
+
+    def leaves_at(self) -> int | None:
+        """Return the time of its log from which it may leave the state, or None while it is unfinished.
+
+        A message that ended leaves at once, but for these: one whose arrival isn't settled; one whose log tells only
+        seconds, within which its id may come again; one that was refused as a whole, since lines may still follow.
+        """
+        row = self.row
+        if self.end is not None:
+            due = 0
+        elif (refused := row.rejected_at or row.discarded_at) is not None:
+            due = to_microseconds(refused) + TOLERANCE
+        else:
+            return None
+        if not self.settled:
+            return max(due, self.first + TOLERANCE)
+        if self.mark is not None and self.mark[0] % MICROSECONDS == 0:
+            return max(due, self.mark[0] + MICROSECONDS)
+        return due
+
+    def move_to(self, arrived: int) -> None:
+        """Set when it arrived."""
+        if arrived != self.arrived:
+            self.arrived = arrived
+            self.row.arrived_at = to_text(arrived)
+            self.changed = True
+            self.touched.update(dict.fromkeys(self.deliveries))
+
+    def raise_origin(self, origin: int) -> None:
+        """Note that a surer origin line was seen."""
+        if origin > self.row.origin:
+            self.row.origin = origin
+            self.changed = True
+            self.touched.update(dict.fromkeys(self.deliveries))
+            if origin == ORIGIN_SURE:
+                self.settled = True
+
+
+def new_message(host: str, queue_id: str, arrived: int, origin: int, first: int) -> Message:
+    """Return a message of which nothing is known but its key."""
+    row = DeliveryFrom(host=host, queue_id=queue_id, arrived_at=to_text(arrived), origin=origin)
+    return Message(row, arrived, first, settled=origin == ORIGIN_SURE, changed=True)
+
+
+def apply(message: Message, parsed: Parsed, at: int, service: str, number: int) -> None:
+    """Merge what a line says, logged at *at* by *service* and named by *number*, into its message.
+
+    Lines may come in any order and any number of times.
+    """
+    row = message.row
+    if parsed.message is not None:
+        for field, value in parsed.message.items():
+            ours = getattr(row, field)
+            if ours is None or value > ours:
+                setattr(row, field, value)
+                message.changed = True
+    if parsed.moments:
+        moment = to_text(at)
+        for field in parsed.moments:
+            ours = getattr(row, field)
+            if ours is None or (moment < ours if field in EARLIEST else moment > ours):
+                setattr(row, field, moment)
+                message.changed = True
+    if parsed.attempt is not None:
+        _apply_attempt(message, parsed.attempt, to_text(at), service, number)
+
+
+def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, number: int) -> None:
+    key = (attempt.recipient, attempt.orig_recipient)
+    row = message.row
+    delivery = DeliveryTo(
+        host=row.host,
+        queue_id=row.queue_id,
+        arrived_at=row.arrived_at,
+        origin=ORIGIN_UNSEEN,
+        recipient=attempt.recipient,
+        orig_recipient=attempt.orig_recipient,
+        last_attempt_at=at,
+        status=attempt.status,
+        number=number,
+        service=service,
+        dsn=attempt.dsn,
+        relay=attempt.relay,
+        reply=attempt.reply,
+        delay=attempt.delay,
+        delays=attempt.delays,
+        connection_use=attempt.connection_use,
+        tls=attempt.tls,
+        queued_as=attempt.queued_as,
+        next_queue_id=attempt.next_queue_id,
+        first_attempt_at=at,
+        attempts=int(attempt.status != "rejected"),
+    )
+    known = message.deliveries.get(key)
+    if known is None:
+        message.deliveries[key] = delivery
+    else:
+        merge_deliveries(known, delivery)
+    message.touched[key] = None

@@ -1,0 +1,115 @@
+"""Which daemon has which formats, and the way from a line to its facts."""
+
+import re
+from typing import Final
+
+from schemas.keys import QUEUE_ID
+from streams.parsing.arrival import PICKUP, QMQPD
+from streams.parsing.bounce import BOUNCE
+from streams.parsing.cleanup import CLEANUP
+from streams.parsing.delivery import AGENTS
+from streams.parsing.facts import Parsed
+from streams.parsing.formats import Family, Format, Line, split_program
+from streams.parsing.postscreen import POSTSCREEN
+from streams.parsing.postsuper import POSTSUPER
+from streams.parsing.qmgr import QMGR
+from streams.parsing.smtpd import SMTPD
+
+FAMILIES: Final[dict[str, Family]] = {
+    **AGENTS,
+    "bounce": BOUNCE,
+    "cleanup": CLEANUP,
+    "defer": BOUNCE,
+    "nqmgr": QMGR,
+    "oqmgr": QMGR,
+    "pickup": PICKUP,
+    "postscreen": POSTSCREEN,
+    "postsuper": POSTSUPER,
+    "qmgr": QMGR,
+    "qmqpd": QMQPD,
+    "smtpd": SMTPD,
+    "trace": BOUNCE,
+}
+"""Daemons that log what becomes of messages."""
+
+QUIET: Final[dict[str, str]] = {
+    "anvil": "statistics",
+    "dnsblog": "postscreen",
+    "flush": "housekeeping",
+    "local-service": "housekeeping",
+    "master": "housekeeping",
+    "postalias": "housekeeping",
+    "postconf": "housekeeping",
+    "postdrop": "housekeeping",
+    "postfix": "housekeeping",
+    "postfix-script": "housekeeping",
+    "postlog": "housekeeping",
+    "postlogd": "housekeeping",
+    "postmap": "housekeeping",
+    "postmulti": "housekeeping",
+    "postqueue": "housekeeping",
+    "proxymap": "housekeeping",
+    "proxywrite": "housekeeping",
+    "scache": "statistics",
+    "sendmail": "housekeeping",
+    "showq": "housekeeping",
+    "spawn": "housekeeping",
+    "tlsmgr": "tls",
+    "tlsproxy": "tls",
+    "trivial-rewrite": "housekeeping",
+    "verify": "housekeeping",
+}
+"""Daemons that log nothing about any message's fate."""
+
+_head = re.compile(rf"(?:(warning|error|fatal|panic): )?(?:(NOQUEUE|{QUEUE_ID}): )?").match
+
+
+def parse(program: str, text: str, pid: int = 0) -> Parsed:
+    """Return what a line says: *program* is its syslog identifier, *text* what follows the frame.
+
+    Never raises. A line of a daemon that is not Postfix's is ignored as ``foreign``; one that no format knows comes
+    back with an empty `Parsed.what`.
+    """
+    instance, service, daemon = split_program(program)
+    family = FAMILIES.get(daemon)
+    if family is None:
+        return _without_family(instance, daemon, text)
+    head = _head(text)
+    assert head is not None  # every part of it is optional
+    severity, queue_id = head.groups()
+    rest = text[head.end() :]
+    formats = family.bare if queue_id is None else family.noqueue if queue_id == "NOQUEUE" else family.queued
+    line = Line(instance, service, pid, severity, queue_id, rest)
+    found = _first(formats, line)
+    if found is not None:
+        return found
+    if severity is not None:
+        return Parsed(what="problem", queue_id=queue_id, ignored=severity)
+    return Parsed(what="", queue_id=queue_id)
+
+
+def _first(formats: tuple[Format, ...], line: Line) -> Parsed | None:
+    text = line.text
+    for what, begins, pattern, make, ignored in formats:
+        if not text.startswith(begins):
+            continue
+        if pattern is None or make is None:
+            return Parsed(what=what, queue_id=line.queue_id, ignored=ignored)
+        match = pattern(text)
+        if match is not None:
+            parsed = make(match, line)
+            if parsed.what:
+                return parsed
+    return None
+
+
+def _without_family(instance: str, daemon: str, text: str) -> Parsed:
+    ignored = QUIET.get(daemon)
+    if ignored is not None:
+        return Parsed(what=daemon, ignored=ignored)
+    head = _head(text)
+    if head is not None and head[1] is not None and instance:
+        return Parsed(what="problem", queue_id=head[2], ignored=head[1])
+    if instance:
+        return Parsed(what="")
+    return Parsed(what="foreign", ignored="foreign")

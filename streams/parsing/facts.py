@@ -1,0 +1,66 @@
+"""What a log line says, as data: the result of parsing, before it meets the other lines of its message."""
+
+from typing import Any
+
+import msgspec
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One delivery attempt for one recipient, or (status ``rejected``) the refusal of one recipient."""
+
+    recipient: str
+    status: str
+    orig_recipient: str = ""
+    dsn: str = ""
+    relay: str = ""
+    reply: str = ""
+    delay: float | None = None
+    delays: str | None = None
+    connection_use: int | None = None
+    tls: str | None = None
+    queued_as: str | None = None
+    next_queue_id: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Mail that was refused, held or discarded before it had a queue id."""
+
+    action: str
+    stage: str
+    client_name: str | None = None
+    client_address: str | None = None
+    client_port: int | None = None
+    code: int | None = None
+    dsn: str | None = None
+    reply: str = ""
+    sender: str | None = None
+    recipient: str | None = None
+    protocol: str | None = None
+    helo: str | None = None
+    sasl_username: str | None = None
+
+
+class Child(msgspec.Struct, frozen=True, gc=False):
+    """Another message on this host that was made from this one."""
+
+    queue_id: str
+    reason: str
+
+
+class Parsed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One line, understood (or, with neither a fact nor `ignored`, not)."""
+
+    what: str
+    """Name of the format, e.g. ``qmgr.active``; see docs/coverage.md. Empty for an unknown line."""
+    queue_id: str | None = None
+    origin: int = 0
+    """`schemas.deliveries.ORIGIN_SURE` or ORIGIN_CLEANUP where the line begins a message."""
+    message: dict[str, Any] | None = None
+    """Fields of `schemas.deliveries.DeliveryFrom` that the line tells."""
+    moments: tuple[str, ...] = ()
+    """Fields of DeliveryFrom whose value is the time of the line."""
+    attempt: Attempt | None = None
+    refusal: Refusal | None = None
+    child: Child | None = None
+    ignored: str | None = None
+    """Why the line bears on no message's fate: a class such as ``connection`` or ``tls``."""

@@ -1,0 +1,98 @@
+"""Refusals as smtpd, postscreen, cleanup and milters log them: one grammar, with free text in it that may fake fields.
+
+``ACTION: STAGE from CLIENT: TEXT; from=<> to=<> proto= helo=<>[ sasl_*=]``, each field optional
+(``src/smtpd/smtpd_check.c``, ``src/cleanup/cleanup_milter.c``; ``src/postscreen/postscreen_smtpd.c`` puts commas
+between the fields). TEXT and the fields hold what the client sent.
+"""
+
+import re
+from typing import NamedTuple
+
+from streams.parsing.facts import Refusal
+from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
+
+_head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
+_field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
+_from = re.compile(rf"from=<{ADDRESS}>,? ?").match
+_to = re.compile(rf"to=<{ADDRESS}>,? ?").match
+_protocol = re.compile(r"proto=([^ ,]*+),? ?").match
+_sasl = re.compile(r" sasl_(method|username|sender)=")
+
+
+class Envelope(NamedTuple):
+    """The fields at the end of a refusal."""
+
+    sender: str | None
+    recipient: str | None
+    protocol: str | None
+    helo: str | None
+    sasl_username: str | None
+    rest: str
+    """What follows the fields: the text of a cleanup action."""
+
+
+def read_envelope(text: str) -> Envelope | None:
+    """Read ``from=<> to=<> proto= helo=<>…`` to the end of *text*; None where *text* isn't that."""
+    position = 0
+    sender = recipient = protocol = helo = username = None
+    rest = ""
+    if found := _from(text, position):
+        sender, position = address(found[1]), found.end()
+    if found := _to(text, position):
+        recipient, position = address(found[1]), found.end()
+    if found := _protocol(text, position):
+        protocol, position = found[1][:16], found.end()
+    tail = text[position:]
+    if tail.startswith("helo=<"):
+        end = tail.find(">: ") if ">: " in tail else tail.rfind("> sasl_")
+        if end < 0:
+            end = len(tail) - tail.endswith(">")
+        helo, tail = tail[6:end][:255], tail[end + 1 :]
+    if tail.startswith((" sasl_", "sasl_")):
+        parts = _sasl.split(tail if tail.startswith(" ") else " " + tail)
+        username = dict(zip(parts[1::2], parts[2::2], strict=True)).get("username")
+    elif tail.startswith(": "):
+        rest = tail[2:]
+    elif tail:
+        return None
+    return Envelope(sender, recipient, protocol, helo, username, rest)
+
+
+def split_envelope(text: str) -> tuple[str, Envelope]:
+    """Return the free text of a refusal and the fields after it.
+
+    The text quotes what the client said in ``<…>: `` at its beginning, so fields are looked for behind that; the first
+    place from which the whole rest reads as fields is theirs, since the last of them (helo) is free text again.
+    """
+    start = 0
+    opening = text.find("<")
+    if 0 <= opening <= len("550 5.1.1 "):
+        start = max(text.find(">: ", opening), 0)
+    for found in _field_follows.finditer(text, start):
+        envelope = read_envelope(text[found.end() :])
+        if envelope is not None:
+            return text[: found.start()], envelope
+    return text, Envelope(None, None, None, None, None, "")
+
+
+def read_refusal(action: str, text: str) -> Refusal | None:
+    """Read a refusal from behind its ``ACTION: ``; None where *text* isn't one."""
+    head = _head(text)
+    if head is None:
+        return None
+    reply, envelope = split_envelope(text[head.end() :])
+    code, dsn = response(reply)
+    fields = client(head[2] or "", head[3] or "", head[4]) if head[3] is not None else {}
+    return Refusal(
+        action=action,
+        stage=head[1],
+        code=code,
+        dsn=dsn,
+        reply=reply[:MAX_TEXT],
+        sender=envelope.sender,
+        recipient=envelope.recipient,
+        protocol=envelope.protocol,
+        helo=envelope.helo,
+        sasl_username=envelope.sasl_username,
+        **fields,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,63 @@
+"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made to backtrack."""
+
+import hashlib
+import re
+from typing import Final
+
+from schemas.keys import QUEUE_ID
+
+MAX_ADDRESS: Final = 256
+MAX_TEXT: Final = 2000
+
+ADDRESS: Final = r'((?:[^">\\]++|"(?:[^"\\]++|\\.)*+"|\\.)*+|[^>]*+)'
+"""What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
+
+CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
+"""``name[address]`` or ``name[address]:port``."""
+
+_queued_as = re.compile(rf"queued as ({QUEUE_ID})\b").search
+_response = re.compile(r"(?:(\d{3})[ -])?(?:([245]\.\d{1,3}\.\d{1,3}) )?").match
+
+
+def address(text: str) -> str:
+    """Return an address, cut where it is longer than any real one, with a digest so that two stay two."""
+    if len(text) <= MAX_ADDRESS:
+        return text
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{text[: MAX_ADDRESS - 9]}…{digest}"
+
+
+def client(name: str, ip: str, port: str | None) -> dict[str, str | int]:
+    """Return the client's fields; those that Postfix calls unknown are left out, but for the name."""
+    fields: dict[str, str | int] = {}
+    if name:
+        fields["client_name"] = name[:MAX_ADDRESS]
+    if ip and ip != "unknown":
+        fields["client_address"] = ip[:MAX_ADDRESS]
+    if port:
+        fields["client_port"] = int(port)
+    return fields
+
+
+def bare_id(value: str) -> str:
+    """Return a message id without the ``<>`` around it."""
+    value = value[:MAX_TEXT]
+    if value.startswith("<") and value.endswith(">"):
+        return value[1:-1]
+    return value
+
+
+def response(text: str) -> tuple[int | None, str | None]:
+    """Return the SMTP code and the enhanced status code that *text* begins with."""
+    found = _response(text)
+    if found is None:
+        return None, None
+    return int(found[1]) if found[1] else None, found[2]
+
+
+def queued_as(reply: str) -> str | None:
+    """Return the queue id that the next host says it gave: its claim, to be checked."""
+    if "queued as " not in reply:
+        return None
+    found = _queued_as(reply, reply.rindex("queued as "))
+    return found[1] if found else None

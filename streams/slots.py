@@ -1,0 +1,138 @@
+"""Which message a line belongs to. A queue id names a slot, since ids are reused; a slot rarely holds two messages.
+
+The rules are those of the sink's joins (``sinks/migrations``), so that state that was lost costs nothing.
+"""
+
+from schemas.deliveries import ORIGIN_CLEANUP, ORIGIN_SURE, ORIGIN_UNSEEN
+from schemas.timestamps import MICROSECONDS, to_text
+from streams.messages import TOLERANCE, Mark, Message, new_message
+from streams.queue_ids import arrival_of
+
+TRANSACTION = 3600 * MICROSECONDS
+"""Longest time between ``client=`` and cleanup's first line: a client may take long to send its header."""
+
+_PLAUSIBLE = 400 * 86_400 * MICROSECONDS
+"""How far a long id's own time may be from its line's before it is not believed."""
+
+
+class Slots:
+    """The messages of one host, by queue id."""
+
+    def __init__(self, host: str, lifetime: int) -> None:
+        """Hold nothing yet; *lifetime* is the longest that a message stays queued, in microseconds."""
+        self.host = host
+        self.lifetime = lifetime
+        self.messages: dict[str, list[Message]] = {}
+
+    def find(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> tuple[Message, bool]:
+        """Return the message that a line of *queue_id*, logged at *at*, belongs to, and whether it is new.
+
+        *origin* is how sure the line begins a message; *mark* names the line if it is a sure one.
+        """
+        messages = self.messages.get(queue_id)
+        if messages is None:
+            messages = self.messages[queue_id] = []
+        else:
+            first = messages[0]
+            if first.mark is None and first.row.origin == ORIGIN_SURE:
+                known: Message | None = first  # a long id, which is never used again
+            elif origin == ORIGIN_SURE:
+                known = self._choose_for_origin(messages, at, mark)
+            else:
+                known = self._choose(messages, at, origin)
+            if known is not None:
+                known.first = min(known.first, at)
+                return known, False
+        new = self._begin(messages, queue_id, at, origin, mark)
+        messages.append(new)
+        messages.sort(key=_arrived)
+        return new, True
+
+    def add(self, message: Message) -> None:
+        """Take in a message that was stored."""
+        messages = self.messages.setdefault(message.row.queue_id, [])
+        messages.append(message)
+        messages.sort(key=_arrived)
+
+    def discard(self, message: Message) -> None:
+        """Forget a message."""
+        message.left = True
+        queue_id = message.row.queue_id
+        messages = self.messages[queue_id]
+        if len(messages) == 1:
+            del self.messages[queue_id]
+        else:
+            messages.remove(message)
+
+    def _begin(self, messages: list[Message], queue_id: str, at: int, origin: int, mark: Mark | None) -> Message:
+        arrived = arrival_of(queue_id)
+        if arrived is not None and abs(arrived - at) < _PLAUSIBLE:
+            return new_message(self.host, queue_id, arrived, ORIGIN_SURE, at)
+        message = new_message(self.host, queue_id, _free(messages, at), origin, at)
+        message.mark = mark
+        return message
+
+    def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
+        """Choose for a line that is no sure origin: the newest message that had begun by then."""
+        newest_first = messages[::-1]
+        message = next((m for m in newest_first if m.arrived <= at), None) or next(
+            (m for m in newest_first if m.arrived <= at + TOLERANCE), None
+        )
+        if message is None:  # all began later: one whose origin wasn't seen may have begun earlier than it seems
+            oldest = messages[0]
+            if oldest.row.origin != ORIGIN_UNSEEN or oldest.arrived - at >= self.lifetime:
+                return None
+            oldest.move_to(at)
+            oldest.raise_origin(origin)
+            return oldest
+        if at - message.arrived >= self.lifetime or _is_before(message.end, at - TOLERANCE):
+            return None
+        if origin == ORIGIN_CLEANUP:
+            if _is_before(message.row.queued_at, at - TOLERANCE) or (
+                message.row.origin == ORIGIN_SURE and at - message.arrived >= TRANSACTION
+            ):
+                return None
+            if message.row.origin == ORIGIN_UNSEEN:
+                message.move_to(at)
+                message.raise_origin(ORIGIN_CLEANUP)
+            elif message.row.origin == ORIGIN_CLEANUP:
+                message.move_to(min(at, message.arrived))
+        elif message.row.origin == ORIGIN_UNSEEN:
+            message.move_to(min(at, message.arrived))
+        return message
+
+    def _choose_for_origin(self, messages: list[Message], at: int, mark: Mark | None) -> Message | None:
+        """Choose for a sure origin line: the message that had it already, else one that lacks it."""
+        for message in messages:
+            if message.mark == mark:
+                return message
+        for message in messages:
+            if message.row.origin == ORIGIN_SURE:
+                if message.arrived >= at:
+                    break  # what follows belongs to that one
+                continue
+            near = self.lifetime if message.row.origin == ORIGIN_UNSEEN else TRANSACTION
+            if at - TOLERANCE <= message.arrived < at + near and not _is_before(message.end, at):
+                others = [other for other in messages if other is not message]
+                message.move_to(_free(others, at))
+                message.raise_origin(ORIGIN_SURE)
+                message.mark = mark
+                messages.sort(key=_arrived)
+                return message
+        return None
+
+
+def _arrived(message: Message) -> int:
+    return message.arrived
+
+
+def _free(messages: list[Message], arrived: int) -> int:
+    """Return *arrived*, or the next microsecond that no message has: an id used twice in a second of the log."""
+    taken = {message.arrived for message in messages}
+    while arrived in taken:
+        arrived += 1
+    return arrived
+
+
+def _is_before(moment: str | None, at: int) -> bool:
+    return moment is not None and moment < to_text(at)

@@ -1,0 +1,160 @@
+"""The state of one partition: lines in, rows out. A function of the records that were merged, and of nothing else.
+
+No clock of the machine is read, so that a worker that takes over, and one that was never disturbed, write the same.
+Time is that of each host's log.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+
+from schemas.dead_letters import DeadLetter
+from schemas.deliveries import ORIGIN_SURE, Rejection
+from schemas.progress import MAX_SAMPLE_LENGTH, MAX_SAMPLES, Progress, UnknownLines
+from schemas.raw import RawBatch, RawLine
+from schemas.settings import StreamSettings
+from schemas.timestamps import MICROSECONDS, to_text
+from schemas.topics import Topics
+from streams.changelog import load
+from streams.hosts import Host
+from streams.messages import Message, apply
+from streams.outputs import Outputs, Write
+from streams.parsing import Parsed, Refusal, parse
+from streams.parsing.formats import split_program
+
+__all__ = ["PartitionState", "Write"]
+
+_MOST_HOSTS = 10_000
+_MOST_DAEMONS = 100
+_MOST_HOST_CHARACTERS = 255
+
+
+class PartitionState:
+    """What is known of the unfinished messages of one partition, and what the next checkpoint writes."""
+
+    def __init__(self, partition: int, topics: Topics, settings: StreamSettings) -> None:
+        """Hold nothing yet."""
+        self.progress = Progress(partition=partition)
+        self._outputs = Outputs(topics)
+        self._lifetime = int(settings.queue_lifetime_days * 86_400 * MICROSECONDS)
+        self._hosts: dict[str, Host] = {}
+
+    def merge(self, batch: RawBatch) -> None:
+        """Merge the lines of one record."""
+        name = batch.host[:_MOST_HOST_CHARACTERS]
+        host = self._hosts.get(name) or self._add_host(name)
+        before = clock = self.progress.hosts.get(name, 0)
+        touched: dict[Message, None] = {}
+        parsed_lines = 0
+        for line in batch.lines:
+            at = line.time or clock
+            clock = max(clock, at)
+            text = line.text.decode("utf-8", "backslashreplace")
+            if "\0" in text:
+                text = text.replace("\0", "\\x00")
+            parsed = parse(line.program, text, line.pid)
+            if parsed.ignored is not None:
+                ignored = self.progress.ignored
+                ignored[parsed.ignored] = ignored.get(parsed.ignored, 0) + 1
+            elif not parsed.what:
+                self._count_unknown(line.program, text)
+            else:
+                parsed_lines += 1
+                if parsed.refusal is not None:
+                    self._write_refusal(name, line, at, parsed.refusal)
+                else:
+                    message = self._merge_line(host, line, at, parsed)
+                    touched[message] = None
+        self.progress.batches += 1
+        self.progress.lines += len(batch.lines)
+        self.progress.parsed += parsed_lines
+        self._note_time(name, clock)
+        host.finish(touched, clock, before)
+
+    def refuse(self, letter: DeadLetter) -> None:
+        """Count a record that could not be read; the next checkpoint writes its dead letter."""
+        self.progress.dead_letters += 1
+        self._outputs.write_dead_letter(letter)
+
+    def checkpoint(self) -> list[Write]:
+        """Return the writes of everything since the last checkpoint: rows, and what of the changelog changed."""
+        for host in self._hosts.values():
+            host.checkpoint()
+        return self._outputs.take()
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Take over the latest changelog values by key, those of tombstones left out."""
+        for message in load(records.items()):
+            name = message.row.host
+            (self._hosts.get(name) or self._add_host(name)).add(message)
+
+    def __len__(self) -> int:
+        """Return how many queue ids have an unfinished message."""
+        return sum(map(len, self._hosts.values()))
+
+    def _merge_line(self, host: Host, line: RawLine, at: int, parsed: Parsed) -> Message:
+        mark = None
+        if parsed.origin == ORIGIN_SURE:
+            mark = (at, line.pid, line.number, zlib.crc32(line.text))
+        assert parsed.queue_id is not None  # every format with facts is one behind a queue id
+        message, _ = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
+        apply(message, parsed, at, split_program(line.program)[1], _name_of(line) if parsed.attempt is not None else 0)
+        if parsed.child is not None:
+            self._outputs.write_child(message, parsed.child, at)
+        return message
+
+    def _write_refusal(self, host: str, line: RawLine, at: int, refusal: Refusal) -> None:
+        instance, service, _ = split_program(line.program)
+        name = b"%s[%d]\0%d\0%s" % (line.program.encode("utf-8", "surrogatepass"), line.pid, line.number, line.text)
+        self._outputs.write_rejection(
+            Rejection(
+                host=host,
+                at=to_text(at),
+                digest=hashlib.blake2b(name, digest_size=8).hexdigest(),
+                service=service,
+                instance=instance,
+                pid=line.pid,
+                action=refusal.action,
+                stage=refusal.stage,
+                client_name=refusal.client_name,
+                client_address=refusal.client_address,
+                client_port=refusal.client_port,
+                code=refusal.code,
+                dsn=refusal.dsn,
+                reply=refusal.reply,
+                sender=refusal.sender,
+                recipient=refusal.recipient,
+                protocol=refusal.protocol,
+                helo=refusal.helo,
+                sasl_username=refusal.sasl_username,
+            )
+        )
+
+    def _add_host(self, name: str) -> Host:
+        host = self._hosts[name] = Host(name, self._lifetime, self._outputs)
+        return host
+
+    def _note_time(self, name: str, clock: int) -> None:
+        hosts = self.progress.hosts
+        hosts[name] = clock
+        if len(hosts) > _MOST_HOSTS:  # made-up names must not grow the state: the longest silent goes
+            silent = min((host for host in hosts if not self._hosts.get(host)), key=hosts.__getitem__, default=None)
+            if silent is not None:
+                del hosts[silent]
+                self._hosts.pop(silent, None)
+
+    def _count_unknown(self, program: str, text: str) -> None:
+        progress = self.progress
+        progress.unparsed += 1
+        daemon = split_program(program)[2][:64]
+        if daemon not in progress.unknown and len(progress.unknown) >= _MOST_DAEMONS:
+            daemon = "(others)"
+        unknown = progress.unknown.setdefault(daemon, UnknownLines())
+        unknown.count += 1
+        if len(unknown.samples) < MAX_SAMPLES:
+            unknown.samples.append(text[:MAX_SAMPLE_LENGTH])
+
+
+def _name_of(line: RawLine) -> int:
+    """Return 31 bits that tell a line from others of its moment, and two of the same text by their number."""
+    return zlib.crc32(line.text, line.pid + (line.number << 22)) & 0x7FFFFFFF
