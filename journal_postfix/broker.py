@@ -1,0 +1,99 @@
+"""Reach the broker and ask where its topics end, with errors that a person understands."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata
+
+from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
+from schemas.kafka import client_config
+from schemas.settings import Settings
+
+TIMEOUT: Final = 10.0
+"""Seconds to wait for a broker's answer."""
+
+_silent = logging.getLogger("journal_postfix.librdkafka")
+_silent.propagate = False
+_silent.addHandler(logging.NullHandler())
+
+
+def brokers_named(settings: Settings) -> str:
+    """Return how a message names the broker."""
+    return f"Kafka at {settings.kafka.bootstrap_servers}"
+
+
+def quiet_config(settings: Settings, client_id: str) -> dict[str, Any]:
+    """Return a client's configuration whose library doesn't write to stderr by itself. Raises ConfigurationError."""
+    if not settings.kafka.bootstrap_servers:
+        raise ConfigurationError(
+            "no Kafka is configured: set kafka.bootstrap_servers (--bootstrap-servers HOST:PORT), "
+            "or let `journal-postfix up` start an embedded one"
+        )
+    return client_config(settings.kafka, client_id) | {"logger": _silent}
+
+
+def reach(settings: Settings, timeout: float = TIMEOUT) -> tuple[AdminClient, ClusterMetadata]:
+    """Return an admin client and the cluster's metadata. Raises TryAgainLaterError and ConfigurationError."""
+    faults: list[KafkaError] = []
+    config = quiet_config(settings, "journal-postfix-admin")
+    try:
+        admin = AdminClient(config | {"error_cb": faults.append})
+        metadata = admin.list_topics(timeout=timeout)
+    except KafkaException as error:
+        raise _unreachable(error.args[0], faults, settings) from None
+    return admin, metadata
+
+
+def _unreachable(error: KafkaError, faults: list[KafkaError], settings: Settings) -> JournalPostfixError:
+    reasons = {fault.code(): fault.str() for fault in faults}
+    if (refused := reasons.get(KafkaError._AUTHENTICATION)) is not None:  # noqa: SLF001 - the library's public name
+        return ConfigurationError(f"{brokers_named(settings)} refuses the log-in: {_reason(refused)}")
+    if (insecure := reasons.get(KafkaError._SSL)) is not None:  # noqa: SLF001
+        return ConfigurationError(f"no TLS connection to {brokers_named(settings)}: {_reason(insecure)}")
+    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
+        return ConfigurationError(f"wrong Kafka settings: {error.str()}")
+    last = next(iter(reasons.values()), error.str())
+    return TryAgainLaterError(
+        f"{brokers_named(settings)} does not answer: {_reason(last)}. Is it running, and are kafka.bootstrap_servers "
+        "and kafka.security_protocol right?"
+    )
+
+
+def _reason(text: str) -> str:
+    """Return the part of librdkafka's message that isn't about its threads: ``[thrd:…]: HOST/ID: reason (after …)``."""
+    return text.rpartition("]: ")[2].partition(" (after ")[0].rpartition("/bootstrap: ")[2]
+
+
+class TopicEnds:
+    """Asks where topics end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = Consumer(
+            quiet_config(settings, "journal-postfix-ends")
+            | {"group.id": "journal-postfix-unused", "enable.auto.commit": False}
+        )
+        self._settings = settings
+
+    def high_watermarks(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """Return for each (topic, partition) the offset that its next record will have.
+
+        Raises TryAgainLaterError where the broker doesn't answer, ConfigurationError where a topic is missing.
+        """
+        ends: dict[tuple[str, int], int] = {}
+        try:
+            for topic in topics:
+                found = self._consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+                if found.error is not None:
+                    raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
+                for partition in found.partitions:
+                    at = TopicPartition(topic, partition)
+                    ends[topic, partition] = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT)[1]
+        except KafkaException as error:
+            raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
+        return ends
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._consumer.close()

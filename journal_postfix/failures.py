@@ -1,0 +1,62 @@
+"""How the command fails: one line on stderr and an exit code that scripts can rely on."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+from journal_postfix.rendering.characters import plain
+from schemas.errors import ConfigurationError, JournalPostfixError
+
+OK: Final = 0
+FAILED: Final = 1
+"""Something went wrong, or there was nothing to show where something was asked for."""
+WRONG_USE: Final = 2
+"""Wrong flags, wrong settings, an input that cannot be read: trying again without a change does not help."""
+INTERRUPTED: Final = 130
+"""Ctrl-C."""
+TERMINATED: Final = 143
+"""SIGTERM before the work was done."""
+
+PREFIX: Final = "journal-postfix: "
+
+
+def exit_code_of(error: JournalPostfixError) -> int:
+    """Return the exit code that tells a supervisor whether starting again can help."""
+    return WRONG_USE if isinstance(error, ConfigurationError) else FAILED
+
+
+def complain(message: str) -> None:
+    """Write *message* to stderr as one line, whatever is in it."""
+    sys.stderr.write(f"{PREFIX}{plain(' '.join(message.split()))}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def reported(*, tracebacks: bool) -> Iterator[None]:
+    """Turn an exception of the block into one line on stderr and ``typer.Exit`` with its exit code.
+
+    *tracebacks*: print the traceback of an exception that nobody expected (``--log-level debug``).
+    """
+    try:
+        yield
+    except JournalPostfixError as error:
+        complain(str(error))
+        raise typer.Exit(exit_code_of(error)) from None
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(OK) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
+            raise
+        if tracebacks:
+            traceback.print_exc()
+        hint = "" if tracebacks else "; --log-level debug shows the traceback"
+        complain(f"unexpected {type(error).__name__}: {error}{hint}")
+        raise typer.Exit(FAILED) from None

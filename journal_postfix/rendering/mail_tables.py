@@ -1,0 +1,92 @@
+"""Deliveries and rejections as tables."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from rich.text import Text
+
+from journal_postfix.rendering.characters import address, plain
+from journal_postfix.rendering.table import Column, Row, table_lines
+from web.searches.records import Record
+
+STATUS_STYLES: Final = {
+    "sent": "green", "deferred": "yellow", "queued": "yellow", "held": "yellow", "bounced": "red", "expired": "red",
+    "rejected": "red", "undeliverable": "red", "deleted": "magenta", "discarded": "magenta", "cancelled": "magenta",
+}  # fmt: skip
+_WITHOUT_REASON: Final = frozenset({"sent", "queued"})
+
+_DELIVERIES: Final = (
+    Column("ARRIVED", 14),
+    Column("STATUS", 8),
+    Column("QUEUE ID", 8),
+    Column("SENDER", 8, elastic=True),
+    Column("RECIPIENT", 8, elastic=True),
+)
+_REJECTS: Final = (
+    Column("AT", 14),
+    Column("ACTION", 6),
+    Column("CLIENT", 8, elastic=True),
+    Column("SENDER", 8, elastic=True),
+    Column("RECIPIENT", 8, elastic=True),
+)
+_A_LONG_TIME: Final = timedelta(days=300)
+
+
+def short_time(moment: datetime | None, now: datetime) -> str:
+    """Return the time in this machine's zone: without the year where it is plain which one, else without seconds."""
+    if moment is None:
+        return ""
+    local = moment.astimezone()
+    return local.strftime("%m-%d %H:%M:%S" if abs(now - moment) < _A_LONG_TIME else "%Y-%m-%d %H:%M")
+
+
+def delivery_lines(records: Iterable[Record], width: int, now: datetime) -> Iterator[Text]:
+    """Yield a table of deliveries; below each that wasn't sent, why."""
+    return table_lines(_DELIVERIES, (_delivery(record, now) for record in records), width)
+
+
+def _delivery(record: Record, now: datetime) -> Row:
+    status = record["status"] or ""
+    cells = (
+        short_time(record["arrived_at"], now),
+        plain(status),
+        plain(record["queue_id"]),
+        address(record["sender"]),
+        "-" if record["recipient"] is None else address(record["recipient"]),
+    )
+    below = "" if status in _WITHOUT_REASON else reason(record)
+    return Row(cells, ("", STATUS_STYLES.get(status, ""), "cyan", "", ""), below)
+
+
+def reason(record: Record) -> str:
+    """Return what was said of the latest attempt, and where."""
+    relay = record["relay"] or ""
+    parts = (f"{relay}:" if relay not in {"", "none"} else "", record["reply"] or "")
+    return plain(" ".join(filter(None, parts)))
+
+
+def reject_lines(records: Iterable[Record], width: int, now: datetime) -> Iterator[Text]:
+    """Yield a table of rejections; below each, the answer that the client got."""
+    return table_lines(_REJECTS, (_reject(record, now) for record in records), width)
+
+
+def _reject(record: Record, now: datetime) -> Row:
+    action = record["action"] or ""
+    cells = (
+        short_time(record["at"], now),
+        plain(action),
+        plain(client(record)),
+        address(record["sender"]),
+        address(record["recipient"]),
+    )
+    answer = (str(record["code"] or ""), record["dsn"] or "", record["reply"] or "")
+    said = answer[-1] if answer[-1].startswith(answer[0] or " ") else " ".join(filter(None, answer))
+    stage = f"{record['stage']}: " if record["stage"] else ""
+    return Row(cells, ("", "red" if "reject" in action else "yellow", "", "", ""), plain(stage + said))
+
+
+def client(record: Any) -> str:  # noqa: ANN401 - any mapping of fields
+    """Return ``name[address]`` as far as it is known."""
+    name, ip = record["client_name"] or "", record["client_address"] or ""
+    return f"{name}[{ip}]" if name not in {"", "unknown"} and ip else ip or name or "?"

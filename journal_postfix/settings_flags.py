@@ -1,0 +1,113 @@
+"""The settings as flags: the ones that people expect on every command, before or after the command's name."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from journal_postfix import logs
+from journal_postfix.failures import reported
+from journal_postfix.supervision.lifeline import hold_on
+from schemas.settings import load
+
+PANEL: Final = "Settings (also in the environment and in --config)"
+
+
+def _option(name: str, of: Any, text: str, metavar: str) -> inspect.Parameter:  # noqa: ANN401 - a type
+    annotation = Annotated[of, typer.Option(rich_help_panel=PANEL, help=text, metavar=metavar)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+_FLAGS: Final = (
+    _option("config", Path | None, "YAML file with settings.", "FILE"),
+    _option("bootstrap_servers", str | None, "Kafka; without it, `up` starts its own.", "HOST:PORT,…"),
+    _option("database_host", str | None, "PostgreSQL; without it, `up` starts its own.", "HOST"),
+    _option("database_port", int | None, "Its port.", "PORT"),
+    _option("database_name", str | None, "The database that holds the tables.", "NAME"),
+    _option("database_user", str | None, "The role to log in as.", "ROLE"),
+    _option("data_dir", Path | None, "Data of the embedded Kafka and PostgreSQL.", "DIR"),
+    _option("log_format", str | None, "How to log: console or json.", "FORMAT"),
+    _option("log_level", str | None, "debug, info, warning or error.", "LEVEL"),
+)
+_WHERE: Final[Mapping[str, tuple[str, ...]]] = {
+    "bootstrap_servers": ("kafka", "bootstrap_servers"),
+    "database_host": ("database", "host"),
+    "database_port": ("database", "port"),
+    "database_name": ("database", "dbname"),
+    "database_user": ("database", "user"),
+    "data_dir": ("data_dir",),
+    "log_format": ("log_format",),
+    "log_level": ("log_level",),
+    "timezone": ("producer", "timezone"),
+}
+"""The setting that each flag sets; the last are flags of single commands."""
+
+
+def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given as the settings are nested."""
+    settings: dict[str, Any] = {}
+    for flag, path in _WHERE.items():
+        if (value := flags.get(flag)) is not None:
+            section = settings
+            for part in path[:-1]:
+                section = section.setdefault(part, {})
+            section[path[-1]] = value
+    return settings
+
+
+def with_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Give *function* the settings' flags, kept for the command that follows: ``journal-postfix FLAGS up``."""
+
+    @functools.wraps(function)
+    def before(**given: Any) -> None:  # noqa: ANN401 - typer's values
+        context: typer.Context = given["context"]
+        context.obj = {flag.name: given.pop(flag.name) for flag in _FLAGS}
+        function(**given)
+
+    return _with_signature(before, function, drop=())
+
+
+def with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Give *function*, whose first parameter is the settings, the flags that make them, and report its errors.
+
+    A flag after the command's name is stronger than the same before it.
+    """
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:  # noqa: ANN401 - typer's values
+        context: typer.Context = given.pop("context_of_flags")
+        flags = {name: value for name, value in (context.obj or {}).items() if value is not None}
+        own = {name: given.pop(name) for name in list(given) if name == "config" or name in _WHERE}
+        flags.update({name: value for name, value in own.items() if value is not None})
+        level = str(flags.get("log_level", os.environ.get("JOURNAL_POSTFIX_LOG_LEVEL", "")))
+        hold_on()
+        with reported(tracebacks=level.lower() == "debug"):
+            settings = load(flags.get("config"), nested(flags))
+            logs.configure(settings.log_format, settings.log_level)
+            function(settings, **given)
+
+    context = inspect.Parameter("context_of_flags", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    return _with_signature(command, function, drop=("settings",), first=(context,))
+
+
+def _with_signature(
+    outer: Callable[..., None],
+    inner: Callable[..., None],
+    drop: tuple[str, ...],
+    first: tuple[inspect.Parameter, ...] = (),
+) -> Callable[..., None]:
+    """Show typer, which reads signatures, the parameters of *inner* without *drop*, and the flags."""
+    signature = inspect.signature(inner, eval_str=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in signature.parameters.values()
+        if parameter.name not in drop
+    ]
+    parameters = [*first, *own, *_FLAGS]
+    outer.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    outer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return outer

@@ -1,0 +1,133 @@
+"""How far the stages are: what the stream has read of the raw topic, what the sink has stored of the outputs."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+import psycopg2
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from journal_postfix.broker import TIMEOUT, TopicEnds, brokers_named, quiet_config
+from schemas.errors import TryAgainLaterError
+from schemas.progress import Progress, decode_progress
+from schemas.settings import Settings
+from schemas.topics import topics_of
+from web.searches.database import connect
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+Offsets = dict[tuple[str, int], int]
+"""(topic, partition) → offset of the next record."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What the tables hold."""
+
+    messages: int = 0
+    deliveries: int = 0
+    attempts: int = 0
+    rejects: int = 0
+
+    def since(self, before: "Stored") -> "Stored":
+        """Return what came after *before*."""
+        return Stored(*(getattr(self, f) - getattr(before, f) for f in self.__struct_fields__))
+
+
+def behind(positions: Offsets, ends: Offsets) -> int:
+    """Return how many records lie between *positions* and *ends*; a position that is not known is 0."""
+    return sum(max(0, end - positions.get(at, 0)) for at, end in ends.items())
+
+
+class Watch:
+    """Reads the stages' own positions. A context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect. Raises ConfigurationError and TryAgainLaterError."""
+        self._settings = settings
+        topics = topics_of(settings.kafka, settings.stream)
+        self._raw: Final = topics.raw.name
+        self._outputs: Final = (topics.delivery_from.name, topics.delivery_to.name, topics.noqueue.name)
+        self._ends = TopicEnds(settings)
+        self._progress: dict[int, Progress] = {}
+        self._read_before = False
+        self._connection: Connection | None = None
+        self._consumer = Consumer(
+            quiet_config(settings, "journal-postfix-watch")
+            | {
+                "group.id": "journal-postfix-unused",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._consumer.assign([TopicPartition(topics.progress.name, 0, OFFSET_BEGINNING)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+        self._ends.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def raw_ends(self) -> Offsets:
+        """Return where the raw topic ends now."""
+        return self._ends.high_watermarks([self._raw])
+
+    def output_ends(self) -> Offsets:
+        """Return where the topics that the sink reads end now."""
+        return self._ends.high_watermarks(self._outputs)
+
+    def progress(self) -> list[Progress]:
+        """Return what the stream says of each partition. Raises TryAgainLaterError."""
+        deadline = time.monotonic() + (TIMEOUT if not self._read_before else 0.2)
+        try:
+            while (message := self._consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
+                if (error := message.error()) is not None:
+                    if error.code() == error._PARTITION_EOF:  # noqa: SLF001 - the library's public name
+                        self._read_before = True
+                        break
+                    raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.str()}")
+                if (value := message.value()) is not None:
+                    said = decode_progress(value)
+                    self._progress[said.partition] = said
+        except KafkaException as error:
+            raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
+        if not self._read_before:
+            raise TryAgainLaterError(f"{brokers_named(self._settings)} does not deliver the stream's progress")
+        return list(self._progress.values())
+
+    def stream_positions(self) -> Offsets:
+        """Return how far the stream has read."""
+        return {(self._raw, said.partition): said.next_offset for said in self.progress()}
+
+    def sink_positions(self) -> Offsets:
+        """Return how far the sink has stored. Raises TryAgainLaterError."""
+        rows = self._rows("SELECT topic, partition, next_offset FROM sink_positions")
+        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+    def stored(self) -> Stored:
+        """Count the rows of the tables. Takes a second per some million rows."""
+        [row] = self._rows(
+            "SELECT (SELECT count(*) FROM delivery_from), count(*), coalesce(sum(attempts), 0),"
+            " (SELECT count(*) FROM noqueue) FROM delivery_to"
+        )
+        return Stored(*map(int, row))
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = connect(self._settings.database)
+                self._connection.autocommit = True
+            with self._connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchall()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            self._connection = None
+            raise TryAgainLaterError(f"the database went away: {str(error).strip()}") from None
