@@ -75,7 +75,7 @@ class Slots:
     def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
         """Choose for a line that is no sure origin: the newest message that had begun by then."""
         newest_first = messages[::-1]
-        message = next((m for m in newest_first if m.arrived <= at), None) or next(
+        message = next((m for m in newest_first if m.first <= at), None) or next(
             (m for m in newest_first if m.arrived <= at + TOLERANCE), None
         )
         if message is None:  # all began later: one whose origin wasn't seen may have begun earlier than it seems

@@ -1,16 +1,18 @@
 """cleanup: message ids, header and body checks, milters (``src/cleanup/cleanup_message.c``, ``cleanup_milter.c``)."""
 
 import re
-from typing import Any
+from typing import Final
 
 from schemas.deliveries import ORIGIN_CLEANUP
 from streams.parsing.delivery import DELIVERIES
 from streams.parsing.facts import Attempt, Parsed
 from streams.parsing.formats import Family, Line, fact, quiet
-from streams.parsing.refusals import Envelope, read_envelope, read_refusal
+from streams.parsing.refusals import Envelope, message_of, read_envelope, read_refusal, rejected_attempt
 from streams.parsing.tokens import MAX_TEXT, bare_id, response
 
-_CONTENT_ENDS_BEFORE: int = 700
+_PLACE: Final = "header|body|mime-header|nested-header|mime-error"
+
+_CONTENT_ENDS_BEFORE: Final = 700
 """A check's line holds at most 200 characters of content and the client's name before its fields."""
 
 
@@ -43,62 +45,47 @@ def _check_envelope(text: str) -> Envelope | None:
     return None
 
 
-def _check_rejected(found: re.Match[str], line: Line) -> Parsed:
-    envelope = _check_envelope(found[2])
-    reply = (envelope.rest if envelope else found[2])[:MAX_TEXT]
-    message: dict[str, Any] = {"reject_stage": found[1], "reject_reply": reply}
+def _check(found: re.Match[str], line: Line) -> Parsed:
+    action, place, content = found.groups()
+    envelope = _check_envelope(content)
+    message = envelope.message() if envelope else {}
+    reply = (envelope.rest if envelope else content)[:MAX_TEXT]
     attempt = None
-    if envelope is not None:
-        message |= {
-            name: value
-            for name, value in zip(("sender", "protocol", "helo"), (envelope.sender, *envelope[2:4]), strict=True)
-            if value is not None
-        }
-        if envelope.recipient is not None:
-            attempt = Attempt(
-                recipient=envelope.recipient, status="rejected", dsn=response(reply)[1] or "", reply=reply
-            )
-    return Parsed(
-        what="cleanup.reject", queue_id=line.queue_id, message=message, moments=("rejected_at",), attempt=attempt
-    )
-
-
-def _check_held(_: re.Match[str], line: Line) -> Parsed:
-    return Parsed(what="cleanup.hold", queue_id=line.queue_id, moments=("held_at",))
-
-
-def _check_discarded(found: re.Match[str], line: Line) -> Parsed:
-    envelope = _check_envelope(found[2])
-    reply = (envelope.rest if envelope else found[2])[:MAX_TEXT]
-    return Parsed(
-        what="cleanup.discard", queue_id=line.queue_id, message={"discard_reply": reply}, moments=("discarded_at",)
-    )
+    if action == "hold":
+        moment = "held_at"
+    elif action == "discard":
+        moment = "discarded_at"
+        message["discard_reply"] = reply
+    else:
+        moment = "rejected_at"
+        message |= {"reject_stage": place, "reject_reply": reply}
+        if envelope is not None and envelope.recipient is not None:
+            dsn = response(reply)[1] or ""
+            attempt = Attempt(recipient=envelope.recipient, status="rejected", dsn=dsn, reply=reply)
+    what = f"cleanup.{action}"
+    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=(moment,), attempt=attempt)
 
 
 def _milter(found: re.Match[str], line: Line) -> Parsed:
     action = found[1]
     refusal = read_refusal(action, found[2])
     if refusal is None:
-        return Parsed(what="", queue_id=line.queue_id)
-    message: dict[str, Any] = {}
-    for field in ("sender", "protocol", "helo"):
-        value = getattr(refusal, field)
-        if value is not None:
-            message[field] = value
+        return Parsed(what="")
+    message = message_of(refusal)
+    moments: tuple[str, ...] = ()
     attempt = None
     if action == "milter-hold":
-        moments: tuple[str, ...] = ("held_at",)
+        moments = ("held_at",)
     elif action == "milter-discard":
         moments = ("discarded_at",)
         message["discard_reply"] = refusal.reply
-    elif refusal.stage == "RCPT" and refusal.recipient is not None:
-        moments = ()
     else:
-        moments = ("rejected_at",)
-        message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
-    if action == "milter-reject" and refusal.recipient is not None:
-        attempt = Attempt(recipient=refusal.recipient, status="rejected", dsn=refusal.dsn or "", reply=refusal.reply)
-    return Parsed(what=f"cleanup.{action}", queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
+        attempt = rejected_attempt(refusal)
+        if refusal.stage != "RCPT":
+            moments = ("rejected_at",)
+            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
+    what = f"cleanup.{action}"
+    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
 
 
 def _removed(found: re.Match[str], line: Line) -> Parsed:
@@ -111,9 +98,7 @@ CLEANUP = Family(
         fact("cleanup.message-id", "message-id=", r"(.*+)", _message_id),
         *quiet("content-check", "info: ", "warning: ", "filter: ", "pass: ", "prepend: ", "replace: ", "redirect: "),
         *quiet("content-check", "bcc: ", "strip: ", "delay: ", "milter-header-", "milter-body-"),
-        fact("cleanup.reject", "reject: ", r"(header|body|mime-error|nested-header|mime-header)(.*+)", _check_rejected),
-        fact("cleanup.hold", "hold: ", r".", _check_held),
-        fact("cleanup.discard", "discard: ", r"(header|body|mime-header|nested-header)(.*+)", _check_discarded),
+        fact("cleanup.check", "", rf"(reject|hold|discard): ({_PLACE})\b(.*+)", _check),
         fact("cleanup.resent-message-id", "resent-message-id=", r"(.*+)", _resent_message_id),
         fact("cleanup.milter", "", r"(milter-reject|milter-hold|milter-discard): (.*+)", _milter),
         fact("cleanup.removed", "removed (", r"(canceled|discarded)\)?", _removed),

@@ -84,8 +84,8 @@ def parse(program: str, text: str, pid: int = 0) -> Parsed:
     if found is not None:
         return found
     if severity is not None:
-        return Parsed(what="problem", queue_id=queue_id, ignored=severity)
-    return Parsed(what="", queue_id=queue_id)
+        return Parsed(what="problem", ignored=severity)
+    return Parsed(what="")
 
 
 def _first(formats: tuple[Format, ...], line: Line) -> Parsed | None:
@@ -94,7 +94,7 @@ def _first(formats: tuple[Format, ...], line: Line) -> Parsed | None:
         if not text.startswith(begins):
             continue
         if pattern is None or make is None:
-            return Parsed(what=what, queue_id=line.queue_id, ignored=ignored)
+            return Parsed(what=what, queue_id=None if line.queue_id == "NOQUEUE" else line.queue_id, ignored=ignored)
         match = pattern(text)
         if match is not None:
             parsed = make(match, line)
@@ -109,7 +109,7 @@ def _without_family(instance: str, daemon: str, text: str) -> Parsed:
         return Parsed(what=daemon, ignored=ignored)
     head = _head(text)
     if head is not None and head[1] is not None and instance:
-        return Parsed(what="problem", queue_id=head[2], ignored=head[1])
-    if instance:
+        return Parsed(what="problem", ignored=head[1])
+    if instance or not daemon:
         return Parsed(what="")
     return Parsed(what="foreign", ignored="foreign")

@@ -6,9 +6,9 @@ between the fields). TEXT and the fields hold what the client sent.
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from streams.parsing.facts import Refusal
+from streams.parsing.facts import Attempt, Refusal
 from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
 
 _head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
@@ -29,6 +29,11 @@ class Envelope(NamedTuple):
     sasl_username: str | None
     rest: str
     """What follows the fields: the text of a cleanup action."""
+
+    def message(self) -> dict[str, Any]:
+        """Return what it says of the message as a whole."""
+        fields = {"sender": self.sender, "protocol": self.protocol, "helo": self.helo}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_envelope(text: str) -> Envelope | None:
@@ -73,6 +78,19 @@ def split_envelope(text: str) -> tuple[str, Envelope]:
         if envelope is not None:
             return text[: found.start()], envelope
     return text, Envelope(None, None, None, None, None, "")
+
+
+def message_of(refusal: Refusal) -> dict[str, Any]:
+    """Return what a refusal says of its message as a whole."""
+    fields = {"sender": refusal.sender, "protocol": refusal.protocol, "helo": refusal.helo}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def rejected_attempt(refusal: Refusal) -> Attempt | None:
+    """Return the refusal as an attempt for its recipient, if it names one."""
+    if refusal.recipient is None:
+        return None
+    return Attempt(recipient=refusal.recipient, status="rejected", dsn=refusal.dsn or "", reply=refusal.reply)
 
 
 def read_refusal(action: str, text: str) -> Refusal | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from schemas.deliveries import ORIGIN_SURE
 from streams.parsing.arrival import taken_by
-from streams.parsing.facts import Attempt, Parsed
+from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
-from streams.parsing.refusals import read_refusal
+from streams.parsing.refusals import message_of, read_refusal, rejected_attempt
 from streams.parsing.tokens import CLIENT, client
 
 _LOGIN = re.compile(r", (sasl_method|sasl_username|sasl_sender|orig_queue_id|orig_client)=")
@@ -22,37 +22,26 @@ def _client(found: re.Match[str], line: Line) -> Parsed:
     return Parsed(what="smtpd.client", queue_id=line.queue_id, origin=ORIGIN_SURE, message=message)
 
 
-def _rejected(found: re.Match[str], line: Line) -> Parsed:
-    refusal = read_refusal(found[1], found[2])
+def _access(found: re.Match[str], line: Line) -> Parsed:
+    action = found[1]
+    refusal = read_refusal(action, found[2])
     if refusal is None:
-        return Parsed(what="", queue_id=line.queue_id)
-    message: dict[str, Any] = {}
-    for field in ("sender", "protocol", "helo"):
-        value = getattr(refusal, field)
-        if value is not None:
-            message[field] = value
+        return Parsed(what="")
+    message = message_of(refusal)
     moments: tuple[str, ...] = ()
-    if refusal.stage in _WHOLE_MESSAGE:
-        message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
-        moments = ("rejected_at",)
     attempt = None
-    if refusal.recipient is not None:
-        attempt = Attempt(
-            recipient=refusal.recipient, status="rejected", dsn=refusal.dsn or "", reply=refusal.reply, relay=""
-        )
-    return Parsed(what="smtpd.reject", queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
-
-
-def _held(_: re.Match[str], line: Line) -> Parsed:
-    return Parsed(what="smtpd.hold", queue_id=line.queue_id, moments=("held_at",))
-
-
-def _discarded(found: re.Match[str], line: Line) -> Parsed:
-    refusal = read_refusal(found[1], found[2])
-    reply = refusal.reply if refusal else ""
-    return Parsed(
-        what="smtpd.discard", queue_id=line.queue_id, message={"discard_reply": reply}, moments=("discarded_at",)
-    )
+    if action == "hold":
+        moments = ("held_at",)
+    elif action == "discard":
+        moments = ("discarded_at",)
+        message["discard_reply"] = refusal.reply
+    else:
+        attempt = rejected_attempt(refusal)
+        if refusal.stage in _WHOLE_MESSAGE:
+            moments = ("rejected_at",)
+            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
+    what = f"smtpd.{action}"
+    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
 
 
 def refused(what: str, action: str) -> Format:
@@ -134,9 +123,7 @@ _CLIENT_WARNING = Format("smtpd.client-warning", "", re.compile(rf"{CLIENT}: ").
 SMTPD = Family(
     queued=(
         fact("smtpd.client", "client=", rf"{CLIENT}(, .*+)?", _client),
-        fact("smtpd.reject", "", r"(reject|milter-reject): (.*+)", _rejected),
-        fact("smtpd.hold", "hold: ", r".", _held),
-        fact("smtpd.discard", "", r"(discard): (.*+)", _discarded),
+        fact("smtpd.access", "", r"(reject|milter-reject|hold|discard): (.*+)", _access),
         *_GOES_ON,
         *_SESSION,
     ),

@@ -1,0 +1,105 @@
+"""Every format is understood as the cases in `cases/*.jsonl` say: a line, and the facts in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.parsing import Parsed, parse
+from streams.parsing.dispatch import FAMILIES, QUIET
+from streams.parsing.formats import split_program
+
+PID = 77
+CASES = [
+    json.loads(line)
+    for file in sorted((Path(__file__).parent / "cases").glob("*.jsonl"))
+    for line in file.read_text(encoding="utf-8").splitlines()
+]
+
+
+def facts_of(parsed: Parsed) -> dict[str, Any]:
+    """What a line says, without what it doesn't: as the case files have it."""
+    facts = {
+        k: v for k, v in msgspec.to_builtins(parsed).items() if v not in (None, (), [], "") and (k, v) != ("origin", 0)
+    }
+    for part in ("attempt", "refusal"):
+        if part in facts:
+            facts[part] = {k: v for k, v in facts[part].items() if v is not None and v != ""}
+    if "moments" in facts:
+        facts["moments"] = list(facts["moments"])
+    return facts
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:60])
+def test_a_line_is_understood(case: dict[str, Any]) -> None:
+    assert facts_of(parse(case["program"], case["text"], PID)) == case["facts"]
+
+
+def test_every_format_with_facts_has_a_case() -> None:
+    made = {case["facts"].get("what") for case in CASES if "ignored" not in case["facts"]}
+    named = {
+        found.what
+        for family in FAMILIES.values()
+        for formats in (family.queued, family.noqueue, family.bare)
+        for found in formats
+        if found.make is not None
+    }
+    # Two names stand for a table's entry whose facts are named by the action in the line.
+    acted = {
+        "smtpd.access": "smtpd.reject",
+        "cleanup.check": "cleanup.reject",
+        "cleanup.milter": "cleanup.milter-reject",
+    }
+    silent = {"smtpd.client-warning", "delivery.bounce-failed"}
+    assert {acted.get(name, name) for name in named} - silent <= made
+
+
+def test_every_daemon_is_known_once() -> None:
+    assert not set(FAMILIES) & set(QUIET)
+
+
+@pytest.mark.parametrize(
+    ("program", "parts"),
+    [
+        ("postfix/smtpd", ("postfix", "smtpd", "smtpd")),
+        ("postfix-out/submission/smtpd", ("postfix-out", "submission/smtpd", "smtpd")),
+        ("opendkim", ("", "opendkim", "opendkim")),
+        ("", ("", "", "")),
+    ],
+)
+def test_a_program_names_instance_service_and_daemon(program: str, parts: tuple[str, str, str]) -> None:
+    assert split_program(program) == parts
+
+
+PROGRAMS = st.sampled_from(
+    [f"postfix/{daemon}" for daemon in (*FAMILIES, "anvil", "unheard-of")] + ["amavis", "", "a/b/c"]
+)
+PIECES = st.sampled_from(
+    [
+        "9D5CB98A3E3: ", "4XyZ1b2c3dz5Q: ", "NOQUEUE: ", "warning: ", "to=<", "from=<", ">", "<", '"', "\\", ", ", "; ",
+        "relay=", "delay=1", "delays=1/2/3/4", "dsn=2.0.0", "status=sent (", ")", "reject: RCPT from ", "a[1.2.3.4]: ",
+        "helo=<", "proto=ESMTP ", "client=", "message-id=", "header ", "size=", "nrcpt=", "removed", "hold: ",
+        "sasl_username=", "é", "\0", "�", "=", ": ", " ", "queued as ", "forwarded as ",
+    ]
+)  # fmt: skip
+
+
+@given(PROGRAMS, st.lists(st.one_of(PIECES, st.text(max_size=8)), max_size=40).map("".join))
+def test_no_line_makes_the_parser_fail(program: str, text: str) -> None:
+    parsed = parse(program, text, PID)
+    assert parsed.what or facts_of(parsed) == {}
+    if parsed.message is not None or parsed.moments or parsed.attempt is not None or parsed.child is not None:
+        assert parsed.queue_id is not None
+
+
+def test_a_cut_line_gives_what_is_there_or_nothing() -> None:
+    whole = next(case for case in CASES if "orig_to" in case["text"])
+    for length in range(len(whole["text"])):
+        attempt = parse(whole["program"], whole["text"][:length], PID).attempt
+        if attempt is not None:
+            assert attempt.recipient == "b@example.org"
+            assert whole["facts"]["attempt"]["reply"].startswith(attempt.reply)
