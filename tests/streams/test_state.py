@@ -19,8 +19,10 @@ def delivery(at: float, recipient: str, status: str, *, queue_id: str = ID, repl
     return (
         at,
         "postfix/smtp",
-        f"{queue_id}: to=<{recipient}>, relay=r[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, "
-        f"status={status} ({reply})",
+        (
+            f"{queue_id}: to=<{recipient}>, relay=r[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, "
+            f"status={status} ({reply})"
+        ),
     )
 
 

@@ -1,0 +1,64 @@
+# Everything is installed by these targets; nothing needs to be there but Python 3.11 or later, make and, for the
+# parts from Debian's archive that only the tests use, apt-get.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
+APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+
+.PHONY: demo test lint format up lock schemas debian clean help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## run the main job on embedded parts and show what it found
+	$(BIN)/journal-postfix demo
+
+test: $(VENV)/.development ## run all tests, with real Postfix, journald, Kafka and PostgreSQL
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.development ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.development ## format the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+schemas: $(VENV)/.runtime ## write the JSON Schema files anew
+	$(BIN)/python -m schemas.json_schemas
+
+lock: $(VENV)/.development ## resolve the dependencies anew, into the lock files
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --extra embedded --group build --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --constraint requirements.lock --all-extras --group build --group lint --group test \
+		--output-file requirements-dev.lock pyproject.toml
+
+# The virtual environment, with what is needed to run.
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; none was found. Give one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(APT) install --yes --no-install-recommends python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+# … and with what the tests and linters need. systemd-python is compiled against libsystemd.
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.lock tests/debian-packages.txt
+	@missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "make: the tests need these Debian packages:" $$missing >&2; exit 1; }; \
+		set -x; $(APT) update --quiet=2; \
+		DEBIAN_FRONTEND=noninteractive $(APT) install --yes --quiet=2 --no-install-recommends $$missing; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	touch $@
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
