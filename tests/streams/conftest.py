@@ -85,6 +85,6 @@ def fed() -> Fed:
     return Fed()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_fed() -> type[Fed]:
     return Fed
