@@ -1,0 +1,61 @@
+"""The command line: what ``journal-postfix --help`` shows, and which command is where."""
+
+from typing import Annotated, Final
+
+import typer
+
+from journal_postfix import __version__
+from journal_postfix.commands import look, operate, pipeline, produce
+from journal_postfix.settings_flags import with_flags, with_settings
+
+PIPELINE: Final = "Run the pipeline"
+LOOK: Final = "Look at the mail"
+OPERATE: Final = "Operate"
+
+_EPILOG: Final = """\
+[bold]First steps[/]
+
+[cyan]journal-postfix demo[/]                         a sample log, read and shown
+[cyan]journal-postfix up --logfile /var/log/mail.log[/]   follow your log
+[cyan]journal-postfix deliveries --recipient ann@example.org[/]
+
+Exit codes: 0 done; 1 failed, or nothing found; 2 wrong flags, settings or input; 130 Ctrl-C.
+Settings: flags, then JOURNAL_POSTFIX_… in the environment, then the YAML file of --config."""
+
+application = typer.Typer(
+    name="journal-postfix",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if asked:
+        typer.echo(f"journal-postfix {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+@with_flags
+def _root(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Follow Postfix's log and keep, in PostgreSQL, what became of every mail."""
+
+
+for _function in (pipeline.up, pipeline.demo):
+    application.command(rich_help_panel=PIPELINE)(with_settings(_function))
+application.add_typer(produce.application, name="produce", rich_help_panel=PIPELINE)
+for _function in (pipeline.stream, pipeline.sink):
+    application.command(rich_help_panel=PIPELINE)(with_settings(_function))
+for _function in (look.deliveries, look.rejects, look.trace):
+    application.command(rich_help_panel=LOOK)(with_settings(_function))
+for _function in (operate.check, operate.topics, operate.migrate):
+    application.command(rich_help_panel=OPERATE)(with_settings(_function))

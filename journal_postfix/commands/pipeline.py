@@ -1,0 +1,82 @@
+"""``up``, ``demo``, ``stream``, ``sink``: the stages, all together or one by one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from journal_postfix import demonstration, everything, once_through
+from journal_postfix.commands.produce import Timezone, Year
+from journal_postfix.inputs import Inputs, default_inputs
+from journal_postfix.interrupts import interruptible
+from schemas.settings import Settings
+
+
+def up(
+    settings: Settings,
+    *,
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    logfile: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A log file; several: oldest first.")
+    ] = None,
+    journal: Annotated[bool, typer.Option("--journal", help="This host's systemd journal.")] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Log lines from a pipe.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Return when the input's last line is in PostgreSQL, and say what was done.")
+    ] = False,
+    year: Year = None,
+    timezone: Timezone = None,  # noqa: ARG001 - becomes producer.timezone
+) -> None:
+    """Run all stages; start Kafka and PostgreSQL too where none is configured.
+
+    Without an input, follows /var/log/mail.log or, where there is none, the systemd journal. What was read
+    before is not read again. Ctrl-C stops everything.
+
+    [bold]Examples[/]
+
+    [cyan]journal-postfix up[/]
+    [cyan]journal-postfix up --logfile /var/log/mail.log --data-dir /srv/mail-fate[/]
+    [cyan]journal-postfix up --once --logfile mail.log.1 --logfile mail.log[/]
+    [cyan]journal-postfix up --bootstrap-servers kafka:9092 --database-host db.example.org[/]
+    """
+    # A shell turns `--logfile mail.log*` into one option and some arguments.
+    files = (*(logfile or ()), *(more or ()))
+    inputs = Inputs(files=files, journal=journal, stdin=stdin, year=year)
+    if not inputs.given():
+        inputs = default_inputs()
+    raise typer.Exit(once_through.run(settings, inputs) if once else everything.run(settings, inputs))
+
+
+def demo(settings: Settings) -> None:
+    """Read a packaged sample log, then show its deliveries, rejections and one mail's way.
+
+    Everything goes into the folder [cyan]demo[/] of the data folder, with Kafka and PostgreSQL of its own.
+    """
+    raise typer.Exit(demonstration.run(settings))
+
+
+def stream(settings: Settings) -> None:
+    """Turn raw lines into messages and deliveries (the Faust worker), until SIGTERM.
+
+    Run as many as there are partitions; Kafka divides the work among them.
+
+    [bold]Example[/]
+
+    [cyan]journal-postfix stream --bootstrap-servers kafka:9092[/]
+    """
+    from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
+
+    raise typer.Exit(worker.run(settings))
+
+
+def sink(settings: Settings) -> None:
+    """Write messages and deliveries to PostgreSQL, until SIGTERM.
+
+    [bold]Example[/]
+
+    [cyan]journal-postfix sink --bootstrap-servers kafka:9092 --database-host db.example.org[/]
+    """
+    from sinks import worker  # noqa: PLC0415 - only this command writes to the database
+
+    with interruptible() as interruption:
+        worker.run(settings, interruption.stop)

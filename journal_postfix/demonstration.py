@@ -1,0 +1,96 @@
+"""``demo``: a packaged log through the whole pipeline, then what one can see of it."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from journal_postfix import once_through
+from journal_postfix.everything import console_of_messages, prepared, teller
+from journal_postfix.failures import OK
+from journal_postfix.inputs import Inputs
+from journal_postfix.interrupts import interruptible
+from journal_postfix.rendering.journey import hop_lines
+from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
+from schemas.errors import ConfigurationError
+from schemas.settings import DatabaseSettings, KafkaSettings, Settings
+from web.searches.database import connect
+from web.searches.deliveries import DeliverySearch
+from web.searches.deliveries import search as search_deliveries
+from web.searches.rejects import RejectSearch
+from web.searches.rejects import search as search_rejects
+from web.searches.trace import trace
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+_SAMPLE: Final = "data/sample.log"
+_SHOWN: Final = 12
+_INTERESTING: Final = ("bounced", "deferred", "sent")
+"""The status of the mail whose way is shown: the first of these that there is."""
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """Return *settings* with embedded parts in a folder of their own, whatever is configured."""
+    return settings.model_copy(
+        update={"kafka": KafkaSettings(), "database": DatabaseSettings(), "data_dir": settings.data_dir / "demo"}
+    )
+
+
+def run(settings: Settings) -> int:
+    """Run the demonstration; return the exit code. Raises JournalPostfixError."""
+    own = demo_settings(settings)
+    messages = console_of_messages()
+    tell = teller(messages)
+    sample = files("journal_postfix").joinpath(_SAMPLE)
+    if not sample.is_file():
+        raise ConfigurationError("the sample log is missing from this installation: install journal-postfix again")
+    with interruptible() as interruption, as_file(sample) as log:
+        inputs = Inputs(files=(log,))
+        with prepared(own, tell) as complete:
+            outcome = once_through.feed(complete, inputs, messages, interruption)
+            if outcome is None:
+                return interruption.exit_code()
+            once_through.show(outcome, inputs)
+            with closing(connect(complete.database)) as connection:
+                _show(connection, complete, Console(highlight=False))
+    _say_what_next(own, Console(highlight=False))
+    return OK
+
+
+def _show(connection: "Connection", complete: Settings, console: Console) -> None:
+    now = datetime.now(UTC)
+    deliveries = list(search_deliveries(connection, complete.database, DeliverySearch(limit=_SHOWN)))
+    rejects = list(search_rejects(connection, complete.database, RejectSearch(limit=_SHOWN // 2)))
+    _title(console, "The newest deliveries", "journal-postfix deliveries")
+    for line in delivery_lines(deliveries, console.width, now):
+        console.print(line, soft_wrap=True)
+    _title(console, "The newest rejections", "journal-postfix rejects")
+    for line in reject_lines(rejects, console.width, now):
+        console.print(line, soft_wrap=True)
+    for status in _INTERESTING:
+        found = islice(search_deliveries(connection, complete.database, DeliverySearch(status=(status,), limit=1)), 1)
+        for record in found:
+            _title(console, "One mail's way", f"journal-postfix trace {record['queue_id']}")
+            for line in hop_lines(trace(connection, record["queue_id"]), console.width, now):
+                console.print(line, soft_wrap=True)
+            return
+
+
+def _title(console: Console, title: str, command: str) -> None:
+    console.print()
+    console.print(Text(title, "bold") + Text(f"   {command}", "cyan"), soft_wrap=True)
+
+
+def _say_what_next(own: Settings, console: Console) -> None:
+    _title(console, "Next", "")
+    for command in (
+        f"journal-postfix deliveries --data-dir {own.data_dir} --status bounced",
+        "journal-postfix up --logfile /var/log/mail.log",
+        "journal-postfix --help",
+    ):
+        console.print(Text(f"  {command}", "cyan"), soft_wrap=True)

@@ -1,0 +1,144 @@
+"""``up``: the embedded parts, the topics, the tables, and all stages under one supervisor."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from journal_postfix import topics
+from journal_postfix.failures import INTERRUPTED, OK
+from journal_postfix.inputs import Inputs, stages_of
+from journal_postfix.interrupts import Interruption, interruptible
+from journal_postfix.local import LocalStack
+from journal_postfix.supervision.reports import Read, Reading, from_line
+from journal_postfix.supervision.supervisor import BackOff, Supervisor
+from schemas.settings import Settings
+from sinks import migrating
+
+Tell = Callable[[str], None]
+
+
+class Reports:
+    """The latest that each producer said of itself. Written by the stages' reading threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reading: dict[str, Reading] = {}
+        self._read: dict[str, Read] = {}
+
+    def take(self, stage: str, line: str) -> None:
+        """Take a line of a stage's stdout."""
+        report = from_line(line)
+        with self._lock:
+            if isinstance(report, Reading):
+                self._reading[stage] = report
+            elif isinstance(report, Read):
+                self._read[stage] = report
+
+    def reading(self) -> dict[str, Reading]:
+        """Return how far each producer is."""
+        with self._lock:
+            return dict(self._reading)
+
+    def read(self) -> dict[str, Read]:
+        """Return what each finished producer has done."""
+        with self._lock:
+            return dict(self._read)
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """A pipeline that runs."""
+
+    settings: Settings
+    """Complete: with the addresses of the embedded parts."""
+    supervisor: Supervisor
+    reports: Reports
+    interruption: Interruption
+    producers: tuple[str, ...]
+    """Names of the producing stages."""
+
+    def producers_finished(self) -> bool:
+        """Tell whether every producer has read its input to the end."""
+        return all(self.supervisor.finished(name) for name in self.producers)
+
+
+def console_of_messages() -> Console:
+    """Return the console for what people should know while we work: stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def teller(console: Console) -> Tell:
+    """Return what prints a line for people."""
+    return lambda line: console.print(Text(line), soft_wrap=True)
+
+
+def where(given: Settings, complete: Settings) -> str:
+    """Return one line that says which broker and which database are used."""
+    broker = complete.kafka.bootstrap_servers
+    if given.kafka.bootstrap_servers is None:
+        broker = f"embedded, {broker}"
+    database = complete.database
+    server = f"{database.host}:{database.port}/{database.dbname}"
+    if given.database.host is None:
+        server = f"embedded, {server}, data in {complete.data_dir}"
+    return f"Kafka: {broker}. PostgreSQL: {server}."
+
+
+@contextmanager
+def prepared(settings: Settings, tell: Tell) -> Iterator[Settings]:
+    """Start the embedded parts and make topics and tables; yield the complete settings."""
+    with LocalStack(settings) as stack:
+        complete = stack.settings
+        tell(where(settings, complete))
+        for change in topics.make(complete):
+            if change.action == "too few":
+                tell(
+                    f"topic {change.topic.name} has {change.partitions} partitions, not {change.topic.partitions}: "
+                    "see `journal-postfix topics --help`"
+                )
+        migrating.migrate(complete)
+        yield complete
+
+
+@contextmanager
+def supervised(
+    complete: Settings, inputs: Inputs, tell: Tell, interruption: Interruption, *, once: bool
+) -> Iterator[Pipeline]:
+    """Run the stages of *complete* settings; yield the pipeline and stop it at the end."""
+    stages = stages_of(complete, inputs, follow=not once)
+    reports = Reports()
+    supervisor = Supervisor(
+        stages,
+        complete.data_dir / "log",
+        tell=tell,
+        on_warning=lambda stage, text: tell(f"{stage}: {text}"),
+        on_report=reports.take,
+        back_off=BackOff(tries=8) if once else BackOff(),
+    )
+    interruption.on_first, interruption.on_second = supervisor.wake, supervisor.hurry.set
+    with supervisor:
+        producing = tuple(stage.name for stage in stages if stage.name.startswith("produce-"))
+        yield Pipeline(complete, supervisor, reports, interruption, producing)
+
+
+LOOK_AFTER_SECONDS: Final = 1.0
+
+
+def run(settings: Settings, inputs: Inputs) -> int:
+    """Run all stages until a signal; return the exit code. Raises JournalPostfixError."""
+    tell = teller(console_of_messages())
+    with (
+        interruptible() as interruption,
+        prepared(settings, tell) as complete,
+        supervised(complete, inputs, tell, interruption, once=False) as pipeline,
+    ):
+        tell(f"Reading {inputs.described()}; Ctrl-C stops. Elsewhere: journal-postfix deliveries")
+        while not interruption.stop.is_set():
+            pipeline.supervisor.step()
+            pipeline.supervisor.wait(LOOK_AFTER_SECONDS)
+        tell("Stopping…")
+    return INTERRUPTED if interruption.exit_code() == INTERRUPTED else OK

@@ -1,0 +1,81 @@
+"""Conditions in SQL: every piece of SQL is written here or in a search, every value is a parameter."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg2
+from psycopg2.sql import SQL, Composable
+
+from web.searches.addresses import Asked, like, spellings
+from web.searches.database import explained
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+    from schemas.settings import DatabaseSettings
+    from web.searches.records import Record
+
+DEFAULT_WINDOW: Final = timedelta(hours=24)
+_FETCHED_AT_ONCE: Final = 2000
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A piece of SQL that is true or false, and its parameters."""
+
+    sql: Composable
+    parameters: tuple[Any, ...] = ()
+
+
+def condition(sql: str, *parameters: object) -> Condition:
+    """Return the condition of *sql*, which this program wrote, with ``%s`` for each parameter."""
+    return Condition(SQL(sql), parameters)  # type: ignore[arg-type]
+
+
+def joined(conditions: Sequence[Condition], word: str = " AND ") -> Condition:
+    """Return the conditions joined with *word*; true without any."""
+    if not conditions:
+        return condition("true")
+    return Condition(
+        SQL("({})").format(SQL(word).join(c.sql for c in conditions)),  # type: ignore[arg-type]
+        tuple(parameter for c in conditions for parameter in c.parameters),
+    )
+
+
+def address_condition(column: str, domain: str, asked: Asked) -> Condition:
+    """Return what *asked* means for *column*; *domain* is the SQL expression of its domain that is indexed."""
+    match asked.kind:
+        case "whole":
+            return condition(f"{column} = ANY(%s)", list(asked.values))
+        case "domain":
+            return condition(f"{domain} = %s", *asked.values)
+        case _:
+            return condition(f"lower({column}) LIKE %s", *asked.values)
+
+
+def found(
+    connection: "Connection", database: "DatabaseSettings", query: Condition, fields: Sequence[str]
+) -> "Iterator[Record]":
+    """Yield what *query* selects, fetched as it is needed. Raises JournalPostfixError."""
+    try:
+        with connection.cursor(name="search") as cursor:
+            cursor.itersize = _FETCHED_AT_ONCE
+            cursor.execute(query.sql, query.parameters)
+            for row in cursor:
+                yield dict(zip(fields, row, strict=True))
+    except psycopg2.Error as error:
+        raise explained(error, database) from None
+
+
+def statuses(values: Iterable[str]) -> list[str]:
+    """Return statuses as they are stored: lower case."""
+    return [value.strip().lower() for value in values]
+
+
+def client_condition(name: str, address: str, text: str) -> Condition:
+    """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``."""
+    client = text.strip()
+    if "*" in client:
+        return address_condition(name, name, Asked("pattern", (like(client),)))
+    return joined([condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", client)], " OR ")

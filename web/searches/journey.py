@@ -1,0 +1,118 @@
+"""What happened to a message, in the order of time: pure, from its rows to events."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from web.searches.records import Record
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened."""
+
+    at: datetime
+    what: str
+    """``arrived``, a status (``sent``, ``deferred``, …), ``held``, ``released``, ``expired``, ``removed``, …"""
+    recipient: str | None = None
+    orig_recipient: str = ""
+    relay: str = ""
+    dsn: str = ""
+    text: str = ""
+    """What was said."""
+
+
+class Hop(msgspec.Struct, frozen=True):
+    """One message on the way."""
+
+    message: Record
+    """The row of ``delivery_from``."""
+    deliveries: Sequence[Record]
+    """Its rows of ``delivery_to``; perhaps not all, see `more`."""
+    more: int = 0
+    """Deliveries that were left out."""
+    link: str = ""
+    """How it hangs together with the hop that led here, e.g. ``forwarded``; empty for what was asked for."""
+    linked_from: str = ""
+    """Queue id of that hop."""
+
+    @property
+    def key(self) -> tuple[str, str, datetime]:
+        """Host, queue id and time of arrival."""
+        return self.message["host"], self.message["queue_id"], self.message["arrived_at"]
+
+
+_MOMENTS: Final = (
+    ("held_at", "held", None),
+    ("released_at", "released", None),
+    ("requeued_at", "requeued", None),
+    ("rejected_at", "rejected", "reject_reply"),
+    ("discarded_at", "discarded", "discard_reply"),
+    ("cancelled_at", "cancelled", None),
+    ("expired_at", "expired", None),
+    ("deleted_at", "deleted", None),
+    ("removed_at", "removed", None),
+)
+"""Columns of a message that are a moment, what happened then, and the column that says why."""
+
+_ORDER: Final = {"arrived": 0, "removed": 3, "deleted": 3, "expired": 2}
+"""What comes first of what the log has in one second; anything else is 1."""
+
+
+def events_of(hop: Hop) -> list[Event]:
+    """Return what happened to the hop's message, oldest first."""
+    events = [_arrival(hop.message)]
+    for column, what, why in _MOMENTS:
+        if (at := hop.message[column]) is not None:
+            events.append(Event(at, what, text=(hop.message[why] or "") if why else ""))
+    for delivery in hop.deliveries:
+        events.extend(attempts_of(delivery))
+    return sorted(events, key=lambda event: (event.at, _ORDER.get(event.what, 1)))
+
+
+def attempts_of(delivery: Record) -> Iterator[Event]:
+    """Yield the attempts to deliver to one recipient, oldest first."""
+    for entry in delivery["history"] or ():
+        if (attempt := _earlier(entry, delivery)) is not None:
+            yield attempt
+    yield Event(
+        delivery["last_attempt_at"],
+        delivery["status"],
+        recipient=delivery["recipient"],
+        orig_recipient=delivery["orig_recipient"] or "",
+        relay=delivery["relay"] or "",
+        dsn=delivery["dsn"] or "",
+        text=delivery["reply"] or "",
+    )
+
+
+def _earlier(entry: str, delivery: Record) -> Event | None:
+    """Read a `schemas.merging.attempt_entry`; a reply may hold tabs."""
+    parts = entry.split("\t", 6)
+    try:
+        at = datetime.fromisoformat(parts[0]).astimezone(UTC)
+        _, _, _, status, dsn, relay, reply = parts
+    except ValueError:
+        return None
+    return Event(
+        at, status, recipient=delivery["recipient"], orig_recipient=delivery["orig_recipient"] or "",
+        relay=relay, dsn=dsn, text=reply,
+    )  # fmt: skip
+
+
+def _arrival(message: Record) -> Event:
+    name, address = message["client_name"] or "", message["client_address"] or ""
+    client = f"{name}[{address}]" if address else name
+    if not client and message["uid"] is not None:
+        client = f"user id {message['uid']}"
+    if not client and message["parent_queue_id"]:
+        client = f"{message['parent_reason'] or 'made from'} of {message['parent_queue_id']}"
+    facts: list[Any] = [
+        f"from {client}" if client else "",
+        f"by {message['service']}" if message["service"] else "",
+        f"login {message['sasl_username']}" if message["sasl_username"] else "",
+        f"{message['size']} bytes" if message["size"] is not None else "",
+        f"{message['recipient_count']} recipients" if message["recipient_count"] is not None else "",
+    ]
+    return Event(message["arrived_at"], "arrived", text=", ".join(filter(None, facts)))

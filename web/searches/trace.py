@@ -1,0 +1,169 @@
+"""``trace``: find a message by a word and follow it from queue id to queue id, on this host and on the next."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from psycopg2.extras import RealDictCursor
+
+from schemas.deliveries import DeliveryFrom, DeliveryTo
+from web.searches.addresses import spellings
+from web.searches.journey import Hop
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+    from web.searches.records import Record
+
+Key = tuple[datetime, str, str]
+"""Time of arrival, queue id, host: in the order of the primary key."""
+
+MOST_FOUND: Final = 5
+"""Messages that a word stands for: the newest."""
+MOST_HOPS: Final = 25
+MOST_DELIVERIES: Final = 50
+"""Deliveries shown of one message."""
+
+_AROUND: Final = timedelta(minutes=5)
+"""How far two hosts' clocks and queues may be apart for ``queued as``."""
+_LIFETIME: Final = timedelta(days=7)
+"""How long after its arrival a message may give rise to another: the queue lifetime and a margin."""
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A message that hangs together with another."""
+
+    key: Key
+    how: str
+
+
+def trace(connection: "Connection", word: str) -> list[Hop]:
+    """Return the hops of the messages that *word* (queue id, message-id or address) names, in the order of time."""
+    found = _find(connection, word)
+    waiting = [(Link(key, ""), "") for key in found]
+    hops: dict[Key, Hop] = {}
+    while waiting and len(hops) < MOST_HOPS:
+        link, linked_from = waiting.pop(0)
+        if link.key in hops:
+            continue
+        hop = _load(connection, link, linked_from)
+        hops[link.key] = hop
+        waiting.extend((following, hop.message["queue_id"]) for following in _links(connection, hop))
+    return sorted(hops.values(), key=lambda hop: (hop.message["arrived_at"], hop.message["queue_id"]))
+
+
+_BY_WORD: Final = {
+    "queue_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE queue_id = %(word)s",
+    "message_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE message_id = %(message_id)s",
+    "sender": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE sender = ANY(%(addresses)s)",
+    "recipient": "SELECT DISTINCT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s)",
+}
+
+
+def _find(connection: "Connection", word: str) -> list[Key]:
+    inner = word.strip().removeprefix("<").removesuffix(">")
+    parameters = {"word": word.strip(), "message_id": inner, "addresses": spellings(inner)}
+    keys: set[Key] = set()
+    for column, query in _BY_WORD.items():
+        if column in {"sender", "recipient"} and "@" not in inner:
+            continue
+        keys.update(_keys(connection, f"{query} ORDER BY arrived_at DESC LIMIT {MOST_FOUND}", parameters))  # noqa: S608
+    return sorted(keys, reverse=True)[:MOST_FOUND]
+
+
+def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
+    arrived_at, queue_id, host = link.key
+    messages = _rows(
+        connection, "SELECT * FROM delivery_from WHERE arrived_at = %s AND queue_id = %s AND host = %s", link.key
+    )
+    # Only later lines of it were seen: what is known is in its deliveries.
+    unseen = dict.fromkeys(DeliveryFrom.__struct_fields__) | {
+        "host": host, "queue_id": queue_id, "arrived_at": arrived_at,
+    }  # fmt: skip
+    deliveries = _rows(
+        connection,
+        "SELECT *, count(*) OVER () AS deliveries_in_all FROM delivery_to"
+        " WHERE arrived_at = %s AND queue_id = %s AND host = %s ORDER BY recipient, orig_recipient"
+        f" LIMIT {MOST_DELIVERIES}",  # noqa: S608
+        link.key,
+    )
+    in_all = deliveries[0]["deliveries_in_all"] if deliveries else 0
+    return Hop(
+        message=messages[0] if messages else unseen,
+        deliveries=[{field: row.get(field) for field in _DELIVERY_FIELDS} for row in deliveries],
+        more=in_all - len(deliveries),
+        link=link.how,
+        linked_from=linked_from,
+    )
+
+
+_DELIVERY_FIELDS: Final = tuple(field for field in DeliveryTo.__struct_fields__ if field != "version")
+
+
+_KEY: Final = "SELECT arrived_at, queue_id, host FROM delivery_from "
+
+_SLOT_BEFORE: Final = (
+    _KEY + "WHERE host = %(host)s AND queue_id = %(other)s AND arrived_at <= %(at)s ORDER BY arrived_at DESC LIMIT 1"
+)
+_SLOT_THEN: Final = (
+    _KEY + "WHERE host = %(host)s AND queue_id = %(other)s AND arrived_at BETWEEN %(from)s AND %(to)s "
+    "ORDER BY arrived_at LIMIT 1"
+)
+_QUEUED_AS: Final = (  # any remote's reply may name an id that looks like one of ours
+    _KEY + "WHERE queue_id = %(other)s AND queue_id <> %(queue_id)s AND arrived_at BETWEEN %(from)s AND %(to)s "
+    "AND (message_id = %(message_id)s OR message_id IS NULL OR %(message_id)s IS NULL) ORDER BY arrived_at LIMIT 1"
+)
+_MADE_FROM: Final = (
+    _KEY + "WHERE host = %(host)s AND parent_queue_id = %(queue_id)s AND arrived_at BETWEEN %(at)s AND %(to)s "
+    f"ORDER BY arrived_at LIMIT {MOST_HOPS}"
+)
+_REQUEUED: Final = (
+    _KEY + "WHERE host = %(host)s AND orig_queue_id = %(queue_id)s AND arrived_at BETWEEN %(at)s AND %(to)s "
+    "ORDER BY arrived_at LIMIT 1"
+)
+_HANDED_ON_BY: Final = (
+    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE f.message_id = %(message_id)s "
+    "AND f.queue_id <> %(queue_id)s AND f.arrived_at BETWEEN %(from)s AND %(to)s "
+    "AND EXISTS (SELECT FROM delivery_to t WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id "
+    "AND t.host = f.host AND t.queued_as = %(queue_id)s) ORDER BY f.arrived_at LIMIT 1"
+)
+
+
+def _links(connection: "Connection", hop: Hop) -> Iterator[Link]:
+    """Yield the messages that this one came from and those that came from it."""
+    message = hop.message
+    own = {name: message[name] for name in ("host", "queue_id", "message_id")} | {"at": message["arrived_at"]}
+    later = own | {"to": own["at"] + _LIFETIME}
+    for column, how in (("parent_queue_id", "origin of"), ("orig_queue_id", "before")):
+        if message[column]:
+            yield from _linked(connection, _SLOT_BEFORE, own | {"other": message[column]}, how)
+    if message["message_id"]:
+        around = own | {"from": own["at"] - _LIFETIME, "to": own["at"] + _AROUND}
+        yield from _linked(connection, _HANDED_ON_BY, around, "before")
+    for delivery in hop.deliveries:
+        last = delivery["last_attempt_at"]
+        around = own | {"from": last - _AROUND, "to": last + _AROUND}
+        if delivery["next_queue_id"]:
+            forwarded = around | {"other": delivery["next_queue_id"]}
+            yield from _linked(connection, _SLOT_THEN, forwarded, "forwarded from")
+        if delivery["queued_as"]:
+            yield from _linked(connection, _QUEUED_AS, around | {"other": delivery["queued_as"]}, "after")
+    yield from _linked(connection, _MADE_FROM, later, "made from")
+    yield from _linked(connection, _REQUEUED, later, "requeued from")
+
+
+def _linked(connection: "Connection", query: str, parameters: dict[str, Any], how: str) -> Iterator[Link]:
+    for key in _keys(connection, query, parameters):
+        yield Link(key, how)
+
+
+def _keys(connection: "Connection", query: str, parameters: dict[str, Any]) -> list[Key]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return [(arrived_at, queue_id, host) for arrived_at, queue_id, host in cursor.fetchall()]
+
+
+def _rows(connection: "Connection", query: str, parameters: Sequence[Any]) -> "list[Record]":
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(query, parameters)
+        return [dict(row) for row in cursor.fetchall()]
