@@ -3,6 +3,7 @@
 from typing import Annotated, Final
 
 import typer
+from typer.core import TyperGroup
 
 from journal_postfix import __version__
 from journal_postfix.commands import look, operate, pipeline, produce
@@ -15,14 +16,26 @@ OPERATE: Final = "Operate"
 _EPILOG: Final = """\
 [bold]First steps[/]
 
-[cyan]journal-postfix demo[/]                         a sample log, read and shown
-[cyan]journal-postfix up --logfile /var/log/mail.log[/]   follow your log
-[cyan]journal-postfix deliveries --recipient ann@example.org[/]
+[cyan]journal-postfix demo[/]                              see it work on a sample log
+[cyan]journal-postfix up --logfile /var/log/mail.log[/]    follow your own
+[cyan]journal-postfix deliveries --status bounced[/]       what became of the mail
 
-Exit codes: 0 done; 1 failed, or nothing found; 2 wrong flags, settings or input; 130 Ctrl-C.
-Settings: flags, then JOURNAL_POSTFIX_… in the environment, then the YAML file of --config."""
+Settings: flags (COMMAND --help), else JOURNAL_POSTFIX_… in the environment, else a YAML file (--config).
+
+Exit codes: 0 done; 1 failed, or nothing found; 2 wrong flags, settings or input; 130 Ctrl-C."""
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order of the flow."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        names = super().list_commands(ctx)
+        names.insert(names.index("stream"), names.pop(names.index("produce")))
+        return names
+
 
 application = typer.Typer(
+    cls=_InOrder,
     name="journal-postfix",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -3,9 +3,10 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -59,6 +60,12 @@ def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def flowing(text: str | None) -> str:
+    """Return a docstring whose paragraphs flow: typer keeps its line ends, which only a block of examples should."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(p if p.startswith("[") else " ".join(p.split()) for p in paragraphs)
+
+
 def with_flags(function: Callable[..., None]) -> Callable[..., None]:
     """Give *function* the settings' flags, kept for the command that follows: ``journal-postfix FLAGS up``."""
 
@@ -68,7 +75,8 @@ def with_flags(function: Callable[..., None]) -> Callable[..., None]:
         context.obj = {flag.name: given.pop(flag.name) for flag in _FLAGS}
         function(**given)
 
-    return _with_signature(before, function, drop=())
+    hidden = [_hidden(flag) for flag in _FLAGS]  # each command's help shows them
+    return _with_signature(before, function, drop=(), flags=hidden)
 
 
 def with_settings(function: Callable[..., None]) -> Callable[..., None]:
@@ -99,6 +107,7 @@ def _with_signature(
     inner: Callable[..., None],
     drop: tuple[str, ...],
     first: tuple[inspect.Parameter, ...] = (),
+    flags: Sequence[inspect.Parameter] = _FLAGS,
 ) -> Callable[..., None]:
     """Show typer, which reads signatures, the parameters of *inner* without *drop*, and the flags."""
     signature = inspect.signature(inner, eval_str=True)
@@ -107,7 +116,15 @@ def _with_signature(
         for parameter in signature.parameters.values()
         if parameter.name not in drop
     ]
-    parameters = [*first, *own, *_FLAGS]
+    parameters = [*first, *own, *flags]
     outer.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     outer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    outer.__doc__ = flowing(inner.__doc__)
     return outer
+
+
+def _hidden(flag: inspect.Parameter) -> inspect.Parameter:
+    kind, option = get_args(flag.annotation)
+    shown = copy(option)
+    shown.hidden = True
+    return flag.replace(annotation=Annotated[kind, shown])

@@ -15,7 +15,7 @@ from schemas.settings import Settings
 def up(
     settings: Settings,
     *,
-    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     logfile: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A log file; several: oldest first.")
     ] = None,
@@ -37,7 +37,7 @@ def up(
     [cyan]journal-postfix up[/]
     [cyan]journal-postfix up --logfile /var/log/mail.log --data-dir /srv/mail-fate[/]
     [cyan]journal-postfix up --once --logfile mail.log.1 --logfile mail.log[/]
-    [cyan]journal-postfix up --bootstrap-servers kafka:9092 --database-host db.example.org[/]
+    [cyan]journal-postfix up --config /etc/journal-postfix.yaml --journal[/]
     """
     # A shell turns `--logfile mail.log*` into one option and some arguments.
     files = (*(logfile or ()), *(more or ()))

@@ -61,9 +61,9 @@ def _delivery(record: Record, now: datetime) -> Row:
 
 def reason(record: Record) -> str:
     """Return what was said of the latest attempt, and where."""
-    relay = record["relay"] or ""
-    parts = (f"{relay}:" if relay not in {"", "none"} else "", record["reply"] or "")
-    return plain(" ".join(filter(None, parts)))
+    relay, reply = record["relay"] or "", record["reply"] or ""
+    named = relay in {"", "none"} or relay.partition("[")[0] in reply
+    return plain(reply if named else f"{relay}: {reply}")
 
 
 def reject_lines(records: Iterable[Record], width: int, now: datetime) -> Iterator[Text]:

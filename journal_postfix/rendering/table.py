@@ -52,7 +52,7 @@ def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], widt
     left = width - _GAP * (len(columns) - 1) - sum(n for n, c in zip(need, columns, strict=True) if not c.elastic)
     elastic = sorted((i for i, c in enumerate(columns) if c.elastic), key=need.__getitem__)
     for done, i in enumerate(elastic):  # who needs little leaves the rest to the others
-        need[i] = max(columns[i].least, min(need[i], left // (len(elastic) - done)))
+        need[i] = max(min(columns[i].least, need[i]), min(need[i], left // (len(elastic) - done)))
         left -= need[i]
     return need
 

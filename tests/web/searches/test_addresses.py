@@ -1,0 +1,20 @@
+import pytest
+
+from web.searches.addresses import Asked, asked
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ann@example.org", Asked("whole", ("ann@example.org",))),
+        (" <ann@example.org> ", Asked("whole", ("ann@example.org",))),
+        ("Ann@Example.ORG", Asked("whole", ("Ann@Example.ORG", "Ann@example.org", "ann@example.org"))),
+        ("root", Asked("whole", ("root",))),
+        ("<>", Asked("whole", ("",))),
+        ("@Example.ORG", Asked("domain", ("example.org",))),
+        ("*@*.example.org", Asked("pattern", ("%@%.example.org",))),
+        ("a_b%\\*@X.org", Asked("pattern", ("a\\_b\\%\\\\%@x.org",))),
+    ],
+)
+def test_an_address_is_asked_for_whole_by_domain_or_by_pattern(text: str, expected: Asked) -> None:
+    assert asked(text) == expected
