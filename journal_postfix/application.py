@@ -1,6 +1,7 @@
 """The command line: what ``journal-postfix --help`` shows, and which command is where."""
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -28,7 +29,7 @@ Exit codes: 0 done; 1 failed, or nothing found; 2 wrong flags, settings or input
 class _InOrder(TyperGroup):
     """Lists the commands in the order of the flow."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer doesn't export it
         names = super().list_commands(ctx)
         names.insert(names.index("stream"), names.pop(names.index("produce")))
         return names
@@ -63,12 +64,12 @@ def _root(
     """Follow Postfix's log and keep, in PostgreSQL, what became of every mail."""
 
 
-for _function in (pipeline.up, pipeline.demo):
-    application.command(rich_help_panel=PIPELINE)(with_settings(_function))
+def _add(panel: str, *functions: Callable[..., None]) -> None:
+    for function in functions:
+        application.command(rich_help_panel=panel)(with_settings(function))
+
+
+_add(PIPELINE, pipeline.up, pipeline.demo, pipeline.stream, pipeline.sink)
 application.add_typer(produce.application, name="produce", rich_help_panel=PIPELINE)
-for _function in (pipeline.stream, pipeline.sink):
-    application.command(rich_help_panel=PIPELINE)(with_settings(_function))
-for _function in (look.deliveries, look.rejects, look.trace):
-    application.command(rich_help_panel=LOOK)(with_settings(_function))
-for _function in (operate.check, operate.topics, operate.migrate):
-    application.command(rich_help_panel=OPERATE)(with_settings(_function))
+_add(LOOK, look.deliveries, look.rejects, look.trace)
+_add(OPERATE, operate.check, operate.topics, operate.migrate)

@@ -1,0 +1,1 @@
+"""The read side: searches over what the sink has stored, for the command line and for pages."""

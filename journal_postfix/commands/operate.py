@@ -48,7 +48,8 @@ def topics(
     """Create the topics that are missing, correct those that differ.
 
     Partition counts are only raised with --more-partitions. Lines of a message whose log spans the change then
-    go to two partitions and are merged in the database instead: nothing is lost. Stop the stages, raise, start them again.
+    go to two partitions and are merged in the database instead: nothing is lost. Stop the stages, raise, start
+    them again.
 
     [bold]Example[/]
 

@@ -1,4 +1,4 @@
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
@@ -9,9 +9,8 @@ from schemas.topics import topics_of
 RAW = topics_of(KafkaSettings(partitions=8), StreamSettings()).raw
 
 
-def existing(**changes: Any) -> Existing:
-    config = {**RAW.config, "unknown.to.us": "kept", **changes.pop("config", {})}
-    return Existing(**{"partitions": 8, "replication_factor": 1, "config": config, **changes})
+def existing(partitions: int = 8, config: Mapping[str, str] | None = None) -> Existing:
+    return Existing(partitions, 1, {**RAW.config, "unknown.to.us": "kept", **(config or {})})
 
 
 def test_a_missing_topic_is_created() -> None:
@@ -37,7 +36,11 @@ def test_an_administrators_compression_stays() -> None:
     ("partitions", "grow", "action"),
     [(4, False, "too few"), (4, True, "grow"), (16, False, "more"), (16, True, "more")],
 )
-def test_partitions_are_raised_only_when_told_to_and_never_lowered(partitions: int, grow: bool, action: str) -> None:
+def test_partitions_are_raised_only_when_told_to_and_never_lowered(
+    partitions: int,
+    grow: bool,  # noqa: FBT001 - a case
+    action: str,
+) -> None:
     change = plan(RAW, existing(partitions=partitions, config={"retention.ms": "1"}), grow=grow)
     assert change.action == action
     assert change.partitions == partitions

@@ -30,7 +30,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 def condition(sql: str, *parameters: object) -> Condition:
     """Return the condition of *sql*, which this program wrote, with ``%s`` for each parameter."""
-    return Condition(SQL(sql), parameters)  # type: ignore[arg-type]
+    return Condition(SQL(sql), parameters)
 
 
 def joined(conditions: Sequence[Condition], word: str = " AND ") -> Condition:
@@ -38,18 +38,23 @@ def joined(conditions: Sequence[Condition], word: str = " AND ") -> Condition:
     if not conditions:
         return condition("true")
     return Condition(
-        SQL("({})").format(SQL(word).join(c.sql for c in conditions)),  # type: ignore[arg-type]
+        SQL("({})").format(SQL(word).join(c.sql for c in conditions)),
         tuple(parameter for c in conditions for parameter in c.parameters),
     )
 
 
-def address_condition(column: str, domain: str, asked: Asked) -> Condition:
-    """Return what *asked* means for *column*; *domain* is the SQL expression of its domain that is indexed."""
+def domain_of(column: str) -> str:
+    """Return the SQL expression of an address's domain that has an index."""
+    return f"lower(substring({column} FROM '@([^@]*)$'))"
+
+
+def address_condition(column: str, asked: Asked) -> Condition:
+    """Return what *asked* means for *column*."""
     match asked.kind:
         case "whole":
             return condition(f"{column} = ANY(%s)", list(asked.values))
         case "domain":
-            return condition(f"{domain} = %s", *asked.values)
+            return condition(f"{domain_of(column)} = %s", *asked.values)
         case _:
             return condition(f"lower({column}) LIKE %s", *asked.values)
 
@@ -77,5 +82,5 @@ def client_condition(name: str, address: str, text: str) -> Condition:
     """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``."""
     client = text.strip()
     if "*" in client:
-        return address_condition(name, name, Asked("pattern", (like(client),)))
+        return address_condition(name, Asked("pattern", (like(client),)))
     return joined([condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", client)], " OR ")

@@ -1,6 +1,5 @@
 """``deliveries``: what became of which message for which recipient, newest first."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -8,9 +7,20 @@ import msgspec
 from psycopg2.sql import SQL, Identifier
 
 from web.searches.addresses import asked
-from web.searches.conditions import DEFAULT_WINDOW, Condition, address_condition, condition, found, joined, statuses
+from web.searches.conditions import (
+    DEFAULT_WINDOW,
+    Condition,
+    address_condition,
+    client_condition,
+    condition,
+    found,
+    joined,
+    statuses,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
     from schemas.settings import DatabaseSettings
@@ -42,7 +52,7 @@ class DeliverySearch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def newest(connection: "Connection") -> datetime | None:
-    """Return when the newest message arrived, None without any. A time in the future is a wrong clock's, if others are not."""
+    """Return when the newest message arrived, None without any; a wrong clock's future only without others."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce((SELECT max(arrived_at) FROM delivery_from WHERE arrived_at < now() + interval '1 hour'),"
@@ -52,9 +62,7 @@ def newest(connection: "Connection") -> datetime | None:
     return row[0] if row else None
 
 
-def search(
-    connection: "Connection", database: "DatabaseSettings", wanted: DeliverySearch
-) -> "Iterator[Record]":
+def search(connection: "Connection", database: "DatabaseSettings", wanted: DeliverySearch) -> "Iterator[Record]":
     """Yield the deliveries that fit, newest first, fetched as they are needed. Raises JournalPostfixError."""
     return found(connection, database, query(wanted, newest(connection)), FIELDS)
 
@@ -85,7 +93,7 @@ def _conditions(
     if wanted.until is not None:
         message.append(condition("arrived_at < %s", wanted.until))
     if wanted.sender is not None:
-        message.append(address_condition("sender", "sender_domain", asked(wanted.sender)))
+        message.append(address_condition("sender", asked(wanted.sender)))
     if wanted.queue_id is not None:
         message.append(condition("queue_id = %s", wanted.queue_id.strip()))
     if wanted.message_id is not None:
@@ -93,7 +101,7 @@ def _conditions(
     if wanted.client is not None:
         message.append(client_condition("client_name", "client_address", wanted.client))
     if wanted.recipient is not None:
-        recipient.append(address_condition("recipient", "recipient_domain", asked(wanted.recipient)))
+        recipient.append(address_condition("recipient", asked(wanted.recipient)))
     if wanted.status:
         effective.append(condition("status = ANY(%s)", statuses(wanted.status)))
     return message, recipient, effective

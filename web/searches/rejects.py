@@ -4,11 +4,11 @@ Two kinds: mail that had no queue id yet (table ``noqueue``), and recipients ref
 (``delivery_to`` with status ``rejected``; of these the log's stage is known only if the whole message was refused).
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from psycopg2.sql import SQL
 
 from web.searches.addresses import asked
 from web.searches.conditions import (
@@ -19,11 +19,12 @@ from web.searches.conditions import (
     condition,
     found,
     joined,
-    lower,
-    with_parameters,
+    statuses,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
     from schemas.settings import DatabaseSettings
@@ -51,3 +52,95 @@ class RejectSearch(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     limit: int = 50
     """0: all."""
+
+
+_SESSION: Final = timedelta(days=1)
+"""How long after its arrival a message may have a recipient refused."""
+
+_WITHOUT_ID: Final = """
+SELECT at, host, service, action, stage, client_name, client_address, code, dsn, reply, sender, recipient, protocol,
+       helo, sasl_username
+  FROM noqueue
+ WHERE {} ORDER BY at DESC{}"""
+
+_WITH_ID: Final = """
+SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
+       CASE WHEN f.rejected_at = t.last_attempt_at THEN f.reject_stage END AS stage, f.client_name, f.client_address,
+       substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::integer AS code, nullif(t.dsn, '') AS dsn, t.reply,
+       f.sender, t.recipient, f.protocol, f.helo, f.sasl_username
+  FROM delivery_to t
+  LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host
+ WHERE t.status = 'rejected' AND {} ORDER BY t.last_attempt_at DESC{}"""
+
+
+def newest(connection: "Connection") -> datetime | None:
+    """Return when the newest rejection was, None without any."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT greatest((SELECT at FROM noqueue ORDER BY at DESC LIMIT 1),"
+            " (SELECT last_attempt_at FROM delivery_to WHERE status = 'rejected' ORDER BY arrived_at DESC LIMIT 1))"
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def search(connection: "Connection", database: "DatabaseSettings", wanted: RejectSearch) -> "Iterator[Record]":
+    """Yield the rejections that fit, newest first, fetched as they are needed. Raises JournalPostfixError."""
+    return found(connection, database, query(wanted, newest(connection)), FIELDS)
+
+
+def query(wanted: RejectSearch, newest_rejection: datetime | None) -> Condition:
+    """Return the query; *newest_rejection* ends the window of a search that names none."""
+    since = wanted.since
+    if since is None and newest_rejection is not None and wanted.queue_id is None:
+        since = (min(newest_rejection, wanted.until) if wanted.until else newest_rejection) - DEFAULT_WINDOW
+    limit = condition(" LIMIT %s", wanted.limit) if wanted.limit else condition("")
+    parts = [_part(_WITH_ID, _with_id(wanted, since), limit)]
+    if wanted.queue_id is None:
+        parts.append(_part(_WITHOUT_ID, _without_id(wanted, since), limit))
+    every = joined(parts, ") UNION ALL (")
+    return Condition(
+        SQL("SELECT * FROM ({}) AS rejects ORDER BY at DESC, host, recipient{}").format(every.sql, limit.sql),
+        every.parameters + limit.parameters,
+    )
+
+
+def _part(query: str, where: list[Condition], limit: Condition) -> Condition:
+    what = joined(where)
+    return Condition(SQL(query).format(what.sql, limit.sql), what.parameters + limit.parameters)
+
+
+def _without_id(wanted: RejectSearch, since: datetime | None) -> list[Condition]:
+    where = _between("at", since, wanted.until)
+    where += _who(wanted, sender="sender", recipient="recipient", client="")
+    if wanted.action:
+        where.append(condition("action = ANY(%s)", statuses(wanted.action)))
+    return where
+
+
+def _with_id(wanted: RejectSearch, since: datetime | None) -> list[Condition]:
+    where = _between("t.last_attempt_at", since, wanted.until)
+    # Bounds on the key too: they leave out partitions.
+    where += _between("t.arrived_at", since - _SESSION if since else None, wanted.until)
+    where += _who(wanted, sender="f.sender", recipient="t.recipient", client="f.")
+    if wanted.queue_id is not None:
+        where.append(condition("f.queue_id = %s", wanted.queue_id.strip()))
+    if wanted.action and "reject" not in statuses(wanted.action):
+        where.append(condition("false"))
+    return where
+
+
+def _between(column: str, since: datetime | None, until: datetime | None) -> list[Condition]:
+    bounds = [(">=", since), ("<", until)]
+    return [condition(f"{column} {sign} %s", bound) for sign, bound in bounds if bound is not None]
+
+
+def _who(wanted: RejectSearch, *, sender: str, recipient: str, client: str) -> list[Condition]:
+    where = []
+    if wanted.sender is not None:
+        where.append(address_condition(sender, asked(wanted.sender)))
+    if wanted.recipient is not None:
+        where.append(address_condition(recipient, asked(wanted.recipient)))
+    if wanted.client is not None:
+        where.append(client_condition(f"{client}client_name", f"{client}client_address", wanted.client))
+    return where

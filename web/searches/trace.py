@@ -13,6 +13,7 @@ from web.searches.journey import Hop
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
     from web.searches.records import Record
 
 Key = tuple[datetime, str, str]
@@ -67,7 +68,7 @@ def _find(connection: "Connection", word: str) -> list[Key]:
     for column, query in _BY_WORD.items():
         if column in {"sender", "recipient"} and "@" not in inner:
             continue
-        keys.update(_keys(connection, f"{query} ORDER BY arrived_at DESC LIMIT {MOST_FOUND}", parameters))  # noqa: S608
+        keys.update(_keys(connection, f"{query} ORDER BY arrived_at DESC LIMIT {MOST_FOUND}", parameters))
     return sorted(keys, reverse=True)[:MOST_FOUND]
 
 
@@ -84,8 +85,8 @@ def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
         connection,
         "SELECT *, count(*) OVER () AS deliveries_in_all FROM delivery_to"
         " WHERE arrived_at = %s AND queue_id = %s AND host = %s ORDER BY recipient, orig_recipient"
-        f" LIMIT {MOST_DELIVERIES}",  # noqa: S608
-        link.key,
+        " LIMIT %s",
+        (*link.key, MOST_DELIVERIES),
     )
     in_all = deliveries[0]["deliveries_in_all"] if deliveries else 0
     return Hop(

@@ -1,8 +1,11 @@
+import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from journal_postfix.rendering.mail_tables import client, delivery_lines, reject_lines, short_time
 from journal_postfix.rendering.table import Column, column_widths
@@ -12,17 +15,15 @@ AT = datetime(2026, 11, 23, 6, 28, 35, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Any:
-    import time
-
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
-    monkeypatch.undo()
+    monkeypatch.delenv("TZ")
     time.tzset()
 
 
-def delivery(**changes: Any) -> dict[str, Any]:
+def delivery(**changes: object) -> dict[str, Any]:
     record = {
         "arrived_at": AT, "status": "sent", "queue_id": "9D5CB98A3E3", "sender": "ann@example.org",
         "recipient": "bob@example.net", "relay": "mx.example.net[192.0.2.1]:25", "reply": "250 2.0.0 Ok",
@@ -30,7 +31,7 @@ def delivery(**changes: Any) -> dict[str, Any]:
     return record | changes
 
 
-def rejection(**changes: Any) -> dict[str, Any]:
+def rejection(**changes: object) -> dict[str, Any]:
     record = {
         "at": AT, "action": "reject", "stage": "RCPT", "client_name": "unknown", "client_address": "192.0.2.7",
         "code": 550, "dsn": "5.1.1", "reply": "550 5.1.1 <x@example.org>: no such user", "sender": "",
@@ -39,7 +40,7 @@ def rejection(**changes: Any) -> dict[str, Any]:
     return record | changes
 
 
-def plain_lines(lines: Any) -> list[str]:
+def plain_lines(lines: Iterable[Text]) -> list[str]:
     return [line.plain for line in lines]
 
 

@@ -129,7 +129,7 @@ def test_a_stage_that_is_configured_wrongly_is_not_started_again(
 ) -> None:
     code = PRELUDE + "sys.stderr.write('journal-postfix: mail.log is a folder\\n'); sys.exit(2)"
     with (
-        pytest.raises(ConfigurationError, match="^mail.log is a folder$"),
+        pytest.raises(ConfigurationError, match=r"^mail\.log is a folder$"),
         supervised(tmp_path, told, stage("produce", code), stage("sink", FOREVER)) as supervisor,
     ):
         until(lambda: False, supervisor)
@@ -206,7 +206,9 @@ import os, sys
 from pathlib import Path
 from journal_postfix.supervision.stage import Stage
 from journal_postfix.supervision.supervisor import Supervisor
-stages = [Stage(name=n, command=(sys.executable, "-c", sys.argv[2]), environment={**os.environ, "NAME": n}) for n in ("a", "b")]
+def stage(name):
+    return Stage(name=name, command=(sys.executable, "-c", sys.argv[2]), environment={**os.environ, "NAME": name})
+stages = [stage("a"), stage("b")]
 quiet = lambda *_: None
 with Supervisor(stages, Path(sys.argv[1]), tell=quiet, on_warning=quiet, on_report=quiet) as supervisor:
     while True:
@@ -240,7 +242,9 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("deaf", [False, True])
 def test_no_stage_outlives_a_supervisor_that_was_killed(
-    tmp_path: Path, supervising: Callable[[str], subprocess.Popen[bytes]], deaf: bool
+    tmp_path: Path,
+    supervising: Callable[[str], subprocess.Popen[bytes]],
+    deaf: bool,  # noqa: FBT001 - a case
 ) -> None:
     ignoring = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if deaf else ""
     code = (

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -53,13 +54,11 @@ def test_a_time_is_read_as_people_type_it(text: str, expected: str) -> None:
     ],
 )
 def test_what_is_no_time_is_refused_with_the_forms_that_are(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read the time .*yesterday"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the time .*yesterday"):
         parse_time(text, now=NOW, zone=BERLIN)
 
 
 def test_without_a_zone_a_time_is_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
