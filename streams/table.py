@@ -1,0 +1,169 @@
+"""A Faust table whose partitions are `SourcePartition`s: Faust assigns them, checkpoints write them.
+
+Faust's own way to a table and its recovery lose data and are slow; docs/decisions/0001-checkpoints.md says how.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from faust.stores.base import Store
+from faust.tables.table import Table
+from faust.types import TP
+
+from schemas.errors import JournalPostfixError
+from streams.partitions import SourcePartition
+from streams.restoring import Restorer
+
+log = structlog.get_logger()
+
+
+class CheckpointStore(Store):  # type: ignore[misc]
+    """The partitions that this worker owns. Restores the new ones itself, so that Faust finds nothing to recover."""
+
+    table: "CheckpointTable"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Own nothing yet."""
+        super().__init__(*args, **kwargs)
+        self.partitions: dict[int, SourcePartition] = {}
+        self.executor = ThreadPoolExecutor(16, thread_name_prefix="checkpoint")
+        self._ends: dict[int, int] = {}
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Let go of partitions that went elsewhere, take over new ones; those that stay keep state and producer.
+
+        One that went to another worker and came back without this one hearing of it is fenced: its next checkpoint
+        fails, and the worker starts afresh.
+        """
+        changelog = self.table.changelog_topic.get_topic_name()
+        mine = {tp.partition for tp in assigned if tp.topic == changelog}
+        kept = sorted(mine & self.partitions.keys())
+        for number in self.partitions.keys() - mine:
+            del self.partitions[number]
+        new = mine - self.partitions.keys()
+        started = time.monotonic()
+        try:
+            records = await self._take_over(new) if new else 0
+        except JournalPostfixError as error:
+            self.table.fail(error)
+            raise
+        keys = sum(len(self.partitions[number].state) for number in new)
+        log.info(
+            "partitions assigned",
+            kept=kept,
+            restored=sorted(new),
+            records=records,
+            messages=keys,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    async def _take_over(self, numbers: set[int]) -> int:
+        loop = asyncio.get_running_loop()
+        # Making its producer fences the partition's former owner, so that the changelog is at rest when it is read.
+        made = [loop.run_in_executor(self.executor, self.table.new_partition, number) for number in sorted(numbers)]
+        partitions = {partition.number: partition for partition in await asyncio.gather(*made)}
+        records, ends = await loop.run_in_executor(self.executor, self.table.restorer.restore, partitions)
+        self._ends |= ends
+        self.partitions.update(partitions)
+        return records
+
+    # What Faust asks of a store. Its changelog is read to the end; its items are in the partitions' states.
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return the last changelog offset read."""
+        return self._ends[tp.partition] - 1 if tp.partition in self.partitions else None
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Do nothing: the position stands in the changelog."""
+
+    async def need_active_standby_for(self, tp: TP) -> bool:
+        """Say that no standby is needed."""
+        return False
+
+    def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
+        """Refuse: there is nothing to recover."""
+        raise RuntimeError("the table restores itself; Faust has nothing to recover")
+
+    def __getitem__(self, key: Any) -> Any:
+        raise KeyError(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError("state changes by merging records, and is written by checkpoints")
+
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError("state changes by merging records, and is written by checkpoints")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return sum(len(partition.state) for partition in self.partitions.values())
+
+    def clear(self) -> None:
+        """Do nothing."""
+
+    def reset_state(self) -> None:
+        """Let go of all partitions."""
+        self.partitions.clear()
+
+    async def backup_partition(self, *_: Any, **__: Any) -> None:
+        """Refuse: the changelog is the backup."""
+        raise RuntimeError("the changelog is the backup")
+
+    def restore_backup(self, *_: Any, **__: Any) -> None:
+        """Refuse: the changelog is the backup."""
+        raise RuntimeError("the changelog is the backup")
+
+
+class CheckpointTable(Table):  # type: ignore[misc]
+    """The table ``messages``: partitions, checkpoints, and the way in which a worker gives up."""
+
+    new_partition: Callable[[int], SourcePartition]
+    restorer: Restorer
+    failed: Callable[[BaseException], None]
+    source: str
+
+    @property
+    def owned(self) -> dict[int, SourcePartition]:
+        """The partitions that this worker owns, by number."""
+        partitions: dict[int, SourcePartition] = self.data.partitions
+        return partitions
+
+    def fail(self, error: BaseException) -> None:
+        """End the worker: it can't go on, and its supervisor starts it afresh."""
+        self.failed(error)
+
+    def checkpoint(self, partition: SourcePartition) -> None:
+        """Begin a checkpoint unless one is under way."""
+        partition.begin_checkpoint(self.data.executor)
+        task = partition.inflight
+        if task is not None and not task.get_name().startswith("checkpoint"):
+            task.set_name(f"checkpoint-{partition.number}")
+            task.add_done_callback(self._checkpoint_done)
+
+    def _checkpoint_done(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
+
+    async def flush(self, seconds: float) -> bool:
+        """Checkpoint until nothing is left to write, or *seconds* have passed; for a revocation and for the end."""
+        deadline = time.monotonic() + seconds
+        partitions = list(self.owned.values())
+        while unfinished := [p for p in partitions if p.inflight or p.events]:
+            if time.monotonic() > deadline:
+                return False
+            for partition in unfinished:
+                self.checkpoint(partition)
+            running = [p.inflight for p in unfinished if p.inflight is not None]
+            await asyncio.wait(running, timeout=1)
+        return True
+
+    def _new_store(self) -> CheckpointStore:
+        return CheckpointStore("memory://", self.app, self, table_name=self.name, loop=self.loop)
