@@ -1,10 +1,12 @@
 """A message's way as a timeline."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from rich.cells import chop_cells
 from rich.text import Text
 
 from journal_postfix.rendering.characters import address, cut_end, cut_middle, plain
@@ -66,8 +68,10 @@ def _event(event: Event, width: int, now: datetime) -> Iterator[Text]:
 
 def _wrapped(first: Text, said: str, width: int, indent: int) -> Iterator[Text]:
     room = max(20, width - indent)
-    said = cut_end(said, room * _MOST_SAID)
-    pieces = [said[i : i + room] for i in range(0, len(said), room)]
+    words = textwrap.wrap(said[: room * (_MOST_SAID + 1)], room, break_on_hyphens=False)
+    pieces = [piece for line in words for piece in chop_cells(line, room)]
+    if len(pieces) > _MOST_SAID:
+        pieces[_MOST_SAID - 1 :] = [cut_end(" ".join(pieces[_MOST_SAID - 1 :]), room)]
     if pieces:
         first.append(" " + pieces[0])
     if first.plain.strip():

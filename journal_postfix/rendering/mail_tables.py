@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from rich.text import Text
 
 from journal_postfix.rendering.characters import address, plain
 from journal_postfix.rendering.table import Column, Row, table_lines
+from web.searches.journey import client_of
 from web.searches.records import Record
 
 STATUS_STYLES: Final = {
@@ -76,7 +77,7 @@ def _reject(record: Record, now: datetime) -> Row:
     cells = (
         short_time(record["at"], now),
         plain(action),
-        plain(client(record)),
+        plain(client_of(record)) or "?",
         address(record["sender"]),
         address(record["recipient"]),
     )
@@ -84,9 +85,3 @@ def _reject(record: Record, now: datetime) -> Row:
     said = answer[-1] if answer[-1].startswith(answer[0] or " ") else " ".join(filter(None, answer))
     stage = f"{record['stage']}: " if record["stage"] else ""
     return Row(cells, ("", "red" if "reject" in action else "yellow", "", "", ""), plain(stage + said))
-
-
-def client(record: Any) -> str:  # noqa: ANN401 - any mapping of fields
-    """Return ``name[address]`` as far as it is known."""
-    name, ip = record["client_name"] or "", record["client_address"] or ""
-    return f"{name}[{ip}]" if name not in {"", "unknown"} and ip else ip or name or "?"

@@ -101,9 +101,14 @@ def _earlier(entry: str, delivery: Record) -> Event | None:
     )  # fmt: skip
 
 
+def client_of(record: Record) -> str:
+    """Return the client as ``name[address]``, as far as it is known."""
+    name, address = record["client_name"] or "", record["client_address"] or ""
+    return f"{name}[{address}]" if name not in {"", "unknown"} and address else address or name
+
+
 def _arrival(message: Record) -> Event:
-    name, address = message["client_name"] or "", message["client_address"] or ""
-    client = f"{name}[{address}]" if address else name
+    client = client_of(message)
     if not client and message["uid"] is not None:
         client = f"user id {message['uid']}"
     if not client and message["parent_queue_id"]:

@@ -7,8 +7,9 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from journal_postfix.rendering.mail_tables import client, delivery_lines, reject_lines, short_time
+from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines, short_time
 from journal_postfix.rendering.table import Column, column_widths
+from web.searches.journey import client_of
 
 NOW = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 AT = datetime(2026, 11, 23, 6, 28, 35, tzinfo=UTC)
@@ -113,12 +114,12 @@ def test_a_reply_without_its_code_gets_it() -> None:
     [
         ("mx.org", "192.0.2.1", "mx.org[192.0.2.1]"),
         ("unknown", "192.0.2.1", "192.0.2.1"),
-        (None, None, "?"),
+        (None, None, ""),
         ("mx.org", None, "mx.org"),
     ],
 )
 def test_a_client_is_named_as_far_as_it_is_known(name: str | None, address: str | None, shown: str) -> None:
-    assert client({"client_name": name, "client_address": address}) == shown
+    assert client_of({"client_name": name, "client_address": address}) == shown
 
 
 def test_a_time_of_another_year_shows_the_year() -> None:

@@ -1,0 +1,70 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.deliveries import DeliveryFrom, DeliveryTo
+from schemas.merging import attempt_entry
+from web.searches.journey import Hop, events_of
+
+AT = datetime(2026, 11, 23, 6, 28, 35, tzinfo=UTC)
+
+
+def message(**known: Any) -> dict[str, Any]:  # noqa: ANN401 - the columns have many types
+    fields = dict.fromkeys(DeliveryFrom.__struct_fields__)
+    return fields | {"host": "mx1", "queue_id": "9D5CB98A3E3", "arrived_at": AT} | known
+
+
+def delivery(**known: Any) -> dict[str, Any]:  # noqa: ANN401
+    fields = dict.fromkeys(DeliveryTo.__struct_fields__)
+    return fields | {"recipient": "bob@example.net", "last_attempt_at": AT, "status": "sent", "history": []} | known
+
+
+def after(seconds: int) -> datetime:
+    return AT + timedelta(seconds=seconds)
+
+
+def test_what_happened_comes_in_the_order_of_time() -> None:
+    hop = Hop(
+        message=message(removed_at=after(9), held_at=after(1), released_at=after(3)),
+        deliveries=[delivery(last_attempt_at=after(9)), delivery(status="deferred", last_attempt_at=after(5))],
+    )
+    assert [event.what for event in events_of(hop)] == ["arrived", "held", "released", "deferred", "sent", "removed"]
+
+
+def test_earlier_attempts_are_read_from_the_history() -> None:
+    earlier = DeliveryTo(
+        host="mx1", queue_id="9D5CB98A3E3", arrived_at="", recipient="bob@example.net", status="deferred", dsn="4.4.1",
+        last_attempt_at="2026-11-23T06:28:40.000000Z", first_attempt_at="2026-11-23T06:28:40.000000Z", relay="none",
+        reply="connect to mx[192.0.2.1]:25:\tConnection refused",
+    )  # fmt: skip
+    hop = Hop(message=message(), deliveries=[delivery(history=[attempt_entry(earlier)], last_attempt_at=after(60))])
+    attempt = events_of(hop)[1]
+    assert (attempt.what, attempt.at, attempt.dsn, attempt.relay) == ("deferred", after(5), "4.4.1", "none")
+    assert attempt.text == "connect to mx[192.0.2.1]:25:\tConnection refused"
+    assert attempt.recipient == "bob@example.net"
+
+
+def test_an_entry_that_cannot_be_read_hides_nothing_else() -> None:
+    hop = Hop(message=message(), deliveries=[delivery(history=["", "soon\t1", "2026-11-23T06:28:40.000000Z\tshort"])])
+    assert [event.what for event in events_of(hop)] == ["arrived", "sent"]
+
+
+def test_an_arrival_says_from_whom_and_how_much() -> None:
+    known = message(
+        client_name="mail.example.org", client_address="192.0.2.7", service="submission/smtpd", sasl_username="ann",
+        size=541, recipient_count=7,
+    )  # fmt: skip
+    arrival = events_of(Hop(message=known, deliveries=[]))[0]
+    expected = "from mail.example.org[192.0.2.7], by submission/smtpd, login ann, 541 bytes, 7 recipients"
+    assert arrival.text == expected
+
+
+def test_mail_made_on_this_host_says_from_what() -> None:
+    local = events_of(Hop(message=message(uid=1000, service="pickup"), deliveries=[]))[0]
+    assert local.text == "from user id 1000, by pickup"
+    bounce = message(parent_queue_id="3F2A", parent_reason="sender non-delivery notification")
+    assert events_of(Hop(message=bounce, deliveries=[]))[0].text == "from sender non-delivery notification of 3F2A"
+
+
+def test_a_rejection_of_the_whole_message_says_why() -> None:
+    known = message(rejected_at=after(1), reject_stage="END-OF-MESSAGE", reject_reply="550 5.7.1 spam")
+    assert [(e.what, e.text) for e in events_of(Hop(message=known, deliveries=[]))][1] == ("rejected", "550 5.7.1 spam")
