@@ -29,7 +29,7 @@ Exit codes: 0 done; 1 failed, or nothing found; 2 wrong flags, settings or input
 class _InOrder(TyperGroup):
     """Lists the commands in the order of the flow."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer doesn't export it
+    def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
         names.insert(names.index("stream"), names.pop(names.index("produce")))
         return names

@@ -14,7 +14,7 @@ _QUIET: Final = ("aiokafka", "kafka", "faust", "mode", "asyncio")
 """Libraries that tell at info what only their authors want to know."""
 
 
-def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's signature
+def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace the value of every key that looks like a secret, and passwords in URLs."""
     for key, value in event.items():
         if _SECRET.search(key) and not key.endswith("_file"):

@@ -18,7 +18,7 @@ from schemas.settings import load
 PANEL: Final = "Settings (also in the environment and in --config)"
 
 
-def _option(name: str, of: Any, text: str, metavar: str) -> inspect.Parameter:  # noqa: ANN401 - a type
+def _option(name: str, of: Any, text: str, metavar: str) -> inspect.Parameter:
     annotation = Annotated[of, typer.Option(rich_help_panel=PANEL, help=text, metavar=metavar)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -70,7 +70,7 @@ def with_flags(function: Callable[..., None]) -> Callable[..., None]:
     """Give *function* the settings' flags, kept for the command that follows: ``journal-postfix FLAGS up``."""
 
     @functools.wraps(function)
-    def before(**given: Any) -> None:  # noqa: ANN401 - typer's values
+    def before(**given: Any) -> None:
         context: typer.Context = given["context"]
         context.obj = {flag.name: given.pop(flag.name) for flag in _FLAGS}
         function(**given)
@@ -86,7 +86,7 @@ def with_settings(function: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(function)
-    def command(**given: Any) -> None:  # noqa: ANN401 - typer's values
+    def command(**given: Any) -> None:
         context: typer.Context = given.pop("context_of_flags")
         flags = {name: value for name, value in (context.obj or {}).items() if value is not None}
         own = {name: given.pop(name) for name in list(given) if name == "config" or name in _WHERE}

@@ -133,7 +133,7 @@ def _await(futures: Mapping[Any, Any]) -> None:
         future.result()
 
 
-def _existing(name: str, metadata: Any, configs: Mapping[str, Any]) -> Existing | None:  # noqa: ANN401 - untyped library
+def _existing(name: str, metadata: Any, configs: Mapping[str, Any]) -> Existing | None:
     found = metadata.topics.get(name)
     if found is None:
         return None

@@ -108,7 +108,7 @@ def _produce(report: bool, follow: bool, run: Callable[[Any, Callable[[Any], Non
     console = Console(stderr=True)
     with interruptible() as interruption, ReadingBar(console, shown=not report and console.is_terminal) as bar:
 
-        def on_progress(progress: Any) -> None:  # noqa: ANN401 - each source has its own
+        def on_progress(progress: Any) -> None:
             reading = Reading(progress.lines, progress.bytes_done, progress.bytes_total)
             if report:
                 _print(to_line(reading))

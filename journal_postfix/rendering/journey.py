@@ -74,7 +74,8 @@ def _wrapped(first: Text, said: str, width: int, indent: int) -> Iterator[Text]:
         pieces[_MOST_SAID - 1 :] = [cut_end(" ".join(pieces[_MOST_SAID - 1 :]), room)]
     if pieces:
         first.append(" " + pieces[0])
-    if first.plain.strip():
+    first.rstrip()
+    if first.plain:
         yield first
     yield from (Text(" " * indent + piece) for piece in pieces[1:])
 
@@ -110,5 +111,5 @@ def json_text(hops: Sequence[Hop]) -> str:
     return msgspec.json.format(msgspec.json.encode(as_json(hops)), indent=2).decode()
 
 
-def _values(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any mapping of fields
+def _values(record: Any) -> dict[str, Any]:
     return {name: time_text(v) if isinstance(v, datetime) else v for name, v in record.items()}

@@ -18,7 +18,7 @@ _REFUSED: Final = (
 )
 
 
-def connect(database: DatabaseSettings, **more: Any) -> Connection:  # noqa: ANN401 - libpq's parameters
+def connect(database: DatabaseSettings, **more: Any) -> Connection:
     """Return a connection. Raises ConfigurationError where a setting is wrong, TryAgainLaterError otherwise."""
     try:
         connection: Connection = psycopg2.connect(**{**database.connection_parameters(), **more})

@@ -25,7 +25,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def hop(link: str = "", linked_from: str = "", more: int = 0, **known: Any) -> Hop:  # noqa: ANN401 - many types
+def hop(link: str = "", linked_from: str = "", more: int = 0, **known: Any) -> Hop:
     message = dict.fromkeys(DeliveryFrom.__struct_fields__) | {
         "host": "mx1", "queue_id": "9D5CB98A3E3", "arrived_at": AT, "sender": "ann@example.org", "size": 541,
         "message_id": "1@example.org", "client_address": "192.0.2.7", "removed_at": AT + timedelta(minutes=2),

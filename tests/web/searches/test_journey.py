@@ -8,12 +8,12 @@ from web.searches.journey import Hop, events_of
 AT = datetime(2026, 11, 23, 6, 28, 35, tzinfo=UTC)
 
 
-def message(**known: Any) -> dict[str, Any]:  # noqa: ANN401 - the columns have many types
+def message(**known: Any) -> dict[str, Any]:
     fields = dict.fromkeys(DeliveryFrom.__struct_fields__)
     return fields | {"host": "mx1", "queue_id": "9D5CB98A3E3", "arrived_at": AT} | known
 
 
-def delivery(**known: Any) -> dict[str, Any]:  # noqa: ANN401
+def delivery(**known: Any) -> dict[str, Any]:
     fields = dict.fromkeys(DeliveryTo.__struct_fields__)
     return fields | {"recipient": "bob@example.net", "last_attempt_at": AT, "status": "sent", "history": []} | known
 
