@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import faust
 from confluent_kafka import Producer
-from faust.types import EventT, StreamT
+from faust.types import EventT
 from mode.supervisors import CrashingSupervisor
 
 from schemas.dead_letters import MAX_VALUE, DeadLetter
@@ -94,7 +94,7 @@ class StreamApp:
         state = PartitionState(number, self.topics, self.settings.stream)
         return SourcePartition(number, state, producer, (self.topics.changelog.name, self.topics.progress.name))
 
-    async def _merge(self, stream: StreamT[bytes]) -> None:
+    async def _merge(self, stream: Any) -> None:
         most = self.settings.stream.checkpoint_batches
         async for event in stream.noack().events():
             partition = self.table.owned[event.message.partition]

@@ -1,16 +1,19 @@
-"""One source partition as a worker holds it: its state, its transactional producer, and the events not yet acknowledged."""
+"""One source partition as a worker holds it: state, transactional producer, and events not yet acknowledged."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 from confluent_kafka import KafkaException, Producer
-from faust.types import EventT
 
 from schemas.progress import Progress, decode_progress
 from streams.state import PartitionState, Write
+
+if TYPE_CHECKING:
+    from faust.types import EventT
 
 log = structlog.get_logger()
 
@@ -110,7 +113,7 @@ class SourcePartition:
     def _abort(self) -> None:
         self._insist(lambda: self.producer.abort_transaction(_COMMIT_SECONDS))
 
-    def _insist(self, call: Any) -> None:
+    def _insist(self, call: Callable[[], None]) -> None:
         """Call again while librdkafka says that the same call may work: a broker that restarts takes a while."""
         for last in (False, False, False, True):
             try:

@@ -53,7 +53,8 @@ class Restorer:
     def _read(self, consumer: Consumer, latest: dict[int, dict[bytes, bytes]]) -> int:
         count, unfinished = 0, set(latest)
         while unfinished:
-            for message in consumer.consume(_BATCH, 0.05):
+            batch: list[Any] = consumer.consume(_BATCH, 0.05)
+            for message in batch:
                 error = message.error()
                 if error is None:
                     records, key, value = latest[message.partition()], message.key(), message.value()

@@ -21,7 +21,7 @@ from streams.restoring import Restorer
 log = structlog.get_logger()
 
 
-class CheckpointStore(Store):  # type: ignore[misc]
+class CheckpointStore(Store[Any, Any]):
     """The partitions that this worker owns. Restores the new ones itself, so that Faust finds nothing to recover."""
 
     table: "CheckpointTable"
@@ -77,7 +77,12 @@ class CheckpointStore(Store):  # type: ignore[misc]
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Return the last changelog offset read."""
-        return self._ends[tp.partition] - 1 if tp.partition in self.partitions else None
+        end = self.restored_end(tp.partition)
+        return None if end is None else end - 1
+
+    def restored_end(self, number: int) -> int | None:
+        """Return the changelog offset up to which partition *number* was restored, if it is here."""
+        return self._ends[number] if number in self.partitions else None
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Do nothing: the position stands in the changelog."""
@@ -121,7 +126,7 @@ class CheckpointStore(Store):  # type: ignore[misc]
         raise RuntimeError("the changelog is the backup")
 
 
-class CheckpointTable(Table):  # type: ignore[misc]
+class CheckpointTable(Table[Any, Any]):
     """The table ``messages``: partitions, checkpoints, and the way in which a worker gives up."""
 
     new_partition: Callable[[int], SourcePartition]
@@ -132,8 +137,13 @@ class CheckpointTable(Table):  # type: ignore[misc]
     @property
     def owned(self) -> dict[int, SourcePartition]:
         """The partitions that this worker owns, by number."""
-        partitions: dict[int, SourcePartition] = self.data.partitions
-        return partitions
+        return self._checkpoints.partitions
+
+    def restored_end(self, tp: TP) -> int | None:
+        """Return up to which offset *tp* was restored; None if it is no partition of the changelog that is here."""
+        if tp.topic != self.changelog_topic.get_topic_name():
+            return None
+        return self._checkpoints.restored_end(tp.partition)
 
     def fail(self, error: BaseException) -> None:
         """End the worker: it can't go on, and its supervisor starts it afresh."""
@@ -141,7 +151,7 @@ class CheckpointTable(Table):  # type: ignore[misc]
 
     def checkpoint(self, partition: SourcePartition) -> None:
         """Begin a checkpoint unless one is under way."""
-        partition.begin_checkpoint(self.data.executor)
+        partition.begin_checkpoint(self._checkpoints.executor)
         task = partition.inflight
         if task is not None and not task.get_name().startswith("checkpoint"):
             task.set_name(f"checkpoint-{partition.number}")
@@ -164,6 +174,11 @@ class CheckpointTable(Table):  # type: ignore[misc]
             running = [p.inflight for p in unfinished if p.inflight is not None]
             await asyncio.wait(running, timeout=1)
         return True
+
+    @property
+    def _checkpoints(self) -> CheckpointStore:
+        assert isinstance(self.data, CheckpointStore)
+        return self.data
 
     def _new_store(self) -> CheckpointStore:
         return CheckpointStore("memory://", self.app, self, table_name=self.name, loop=self.loop)

@@ -29,13 +29,13 @@ def run(settings: Settings) -> int:
     """Run the stage in this process until SIGTERM or SIGINT; return its exit code.
 
     Raises TryAgainLaterError where the broker does not answer, ConfigurationError where its topics are not as needed.
-    Ends the process at once where going on could lose data (fenced, or a checkpoint failed): nothing uncommitted counts.
+    Ends the process at once where going on could lose data (fenced, a checkpoint failed): nothing uncommitted counts.
     """
     topics = topics_of(settings.kafka, settings.stream)
     partitions = _partitions_of(settings, topics)
     logging.getLogger().setLevel(logging.DEBUG if settings.log_level == "debug" else logging.WARNING)
-    # The states are msgspec structs outside the collector's view, in dicts of their own; what remains to be collected is
-    # little, and looking through a million messages for it would stop the world.
+    # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
+    # is little, and looking through a million messages for it would stop the world.
     gc.freeze()
     gc.set_threshold(50_000, 50, 1000)
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
@@ -55,7 +55,7 @@ def run(settings: Settings) -> int:
 def _end(error: BaseException) -> None:
     """End the process: its state is ahead of what is committed, and another may own its partitions."""
     wrong = isinstance(error, ConfigurationError)
-    log.error("stream stage ends: " + str(error), kind=type(error).__name__)
+    log.error("stream stage ends", why=str(error), kind=type(error).__name__)
     sys.stderr.flush()
     os._exit(WRONG_SETTINGS if wrong else FAILED)
 
