@@ -39,13 +39,15 @@ class Restorer:
         """
         consumer = Consumer(self._config)
         try:
+            # All questions come before the fetching, whose long polls would keep each answer waiting.
             bounds = {number: self._bounds(consumer, self._changelog, number) for number in partitions}
+            source_bounds = {number: self._bounds(consumer, self._source, number) for number in partitions}
             consumer.assign([TopicPartition(self._changelog, number, low) for number, (low, _) in bounds.items()])
             latest: dict[int, dict[bytes, bytes]] = {number: {} for number in partitions}
             count = self._read(consumer, latest)
             for number, partition in partitions.items():
                 partition.restore(latest.pop(number))
-                self._check_position(consumer, partition)
+                self._check_position(partition, *source_bounds[number])
         finally:
             consumer.close()
         return count, {number: high for number, (_, high) in bounds.items()}
@@ -69,8 +71,7 @@ class Restorer:
                     raise TryAgainLaterError(f"cannot read {self._changelog}: {error.str()}")
         return count
 
-    def _check_position(self, consumer: Consumer, partition: SourcePartition) -> None:
-        low, high = self._bounds(consumer, self._source, partition.number)
+    def _check_position(self, partition: SourcePartition, low: int, high: int) -> None:
         state = partition.state.progress
         if state.batches == 0 and state.dead_letters == 0:
             state.next_offset = partition.committed = low

@@ -1,0 +1,6 @@
+"""The embedded parts: Apache Kafka and PostgreSQL, for one server, a trial and the tests."""
+
+from journal_postfix.local.broker import EmbeddedBroker, EmbeddedCluster
+from journal_postfix.local.database import EmbeddedDatabase
+
+__all__ = ["EmbeddedBroker", "EmbeddedCluster", "EmbeddedDatabase"]
