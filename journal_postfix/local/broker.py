@@ -1,0 +1,150 @@
+"""The embedded broker: Apache Kafka on loopback, one node for ``up``, several for trials of what a cluster does."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from journal_postfix.broker import quiet_config
+from journal_postfix.local.broker_config import Node
+from journal_postfix.local.broker_node import START_SECONDS, BrokerNode, new_cluster_id
+from journal_postfix.local.jars import kafka_jars
+from journal_postfix.local.java import find_java
+from journal_postfix.local.locks import cannot_write, made_folder
+from journal_postfix.local.ports import LOOPBACK, remembered_ports
+from schemas.settings import Settings
+
+HEAP_MEGABYTES: Final = 512
+CLUSTER_HEAP_MEGABYTES: Final = 256
+
+
+class EmbeddedCluster:
+    """Nodes of one cluster; each can be stopped, killed and started by its number, from 1. A context manager."""
+
+    def __init__(
+        self, data_dir: Path, settings: Settings, nodes: int = 3, heap_megabytes: int = CLUSTER_HEAP_MEGABYTES
+    ) -> None:
+        """Take the folder of its data and the settings that say where Java and the jars are. Nothing is started."""
+        self._folder, self._settings, self._count, self._heap = data_dir, settings, nodes, heap_megabytes
+        self._nodes: dict[int, BrokerNode] = {}
+        self._addresses: list[Node] = []
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """``host:port`` of every node, with commas."""
+        return ",".join(f"{LOOPBACK}:{node.port}" for node in self._addresses)
+
+    def has_data(self) -> bool:
+        """Tell whether it was started before."""
+        return (self._folder / "cluster-id").exists()
+
+    def pid(self, number: int = 1) -> int | None:
+        """Return the process id of a node, while it runs."""
+        return self._nodes[number].pid if number in self._nodes else None
+
+    def start(self) -> None:
+        """Start every node that does not run; return when all answer.
+
+        Raises ConfigurationError (no Java, no jars, the folder can't be written) and TryAgainLaterError (no start).
+        """
+        java, jars = find_java(self._settings), kafka_jars(self._settings)
+        made_folder(self._folder)
+        try:
+            if not self._addresses:
+                self._choose_ports()
+                for node in self._addresses:
+                    folder = made_folder(self._folder / f"node-{node.number}")
+                    self._nodes[node.number] = BrokerNode(folder, java, jars, self._heap)
+            for number in self._nodes:
+                self._start_process(number)
+            self._wait_until_answering()
+        except BaseException:
+            self.kill()
+            raise
+
+    def start_node(self, number: int) -> None:
+        """Start one node again; return when it answers."""
+        self._start_process(number)
+        self._wait_until_answering()
+
+    def stop_node(self, number: int) -> None:
+        """End one node cleanly."""
+        self._nodes[number].stop()
+
+    def kill_node(self, number: int) -> None:
+        """End one node as a crash would."""
+        self._nodes[number].kill()
+
+    def stop(self) -> None:
+        """End all nodes cleanly."""
+        for node in self._nodes.values():
+            node.stop()
+
+    def kill(self) -> None:
+        """End all nodes as a crash of the machine would."""
+        for node in self._nodes.values():
+            node.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _choose_ports(self) -> None:
+        try:
+            ports = remembered_ports(self._folder / "ports.json", 2 * self._count)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from error
+        self._addresses = [Node(at + 1, ports[2 * at], ports[2 * at + 1]) for at in range(self._count)]
+
+    def _cluster_id(self) -> str:
+        file = self._folder / "cluster-id"
+        with suppress(FileNotFoundError):
+            if known := file.read_text(encoding="ascii").strip():
+                return known
+        chosen = new_cluster_id()
+        file.write_text(chosen, encoding="ascii")
+        return chosen
+
+    def _start_process(self, number: int) -> None:
+        if not self._nodes[number].running:
+            self._nodes[number].start(self._addresses[number - 1], self._addresses, self._cluster_id())
+
+    def _wait_until_answering(self) -> None:
+        running = {number for number, node in self._nodes.items() if node.running}
+        first = self._nodes[min(running, default=1)]
+        kafka = self._settings.kafka.model_copy(
+            update={"bootstrap_servers": self.bootstrap_servers, "security_protocol": "PLAINTEXT"}
+        )
+        config = quiet_config(self._settings.model_copy(update={"kafka": kafka}), "journal-postfix-start")
+        admin = AdminClient(config | {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200})
+        deadline = time.monotonic() + START_SECONDS
+        while not running <= _answering(admin):
+            for number in running:
+                self._nodes[number].check_alive()
+            if time.monotonic() > deadline:
+                raise first.too_slow(START_SECONDS)
+            first.pause(0.05)
+
+
+def _answering(admin: AdminClient) -> set[int]:
+    try:
+        return set(admin.list_topics(timeout=1.0).brokers)
+    except KafkaException:
+        return set()
+
+
+class EmbeddedBroker(EmbeddedCluster):
+    """A single node: what ``up`` runs where no Kafka is configured. A context manager."""
+
+    def __init__(self, data_dir: Path, settings: Settings) -> None:
+        """Take the folder of its data. Nothing is started."""
+        super().__init__(data_dir, settings, nodes=1, heap_megabytes=HEAP_MEGABYTES)
