@@ -13,7 +13,7 @@ from journal_postfix.failures import OK
 from journal_postfix.inputs import Inputs
 from journal_postfix.interrupts import Interruption, interruptible
 from journal_postfix.rendering.reading import ReadingBar
-from journal_postfix.supervision.watching import Offsets, Stored, Watch, behind
+from journal_postfix.supervision.watching import Lines, Offsets, Stored, Watch, behind, total
 from schemas.errors import TryAgainLaterError
 from schemas.progress import Progress
 from schemas.settings import Settings
@@ -50,23 +50,26 @@ class Processed(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has done. Lines are of this run; rows are those that it added, and all there are."""
 
+    read: Lines
+    """What the producers read."""
     processed: Processed
-    other_programs: int
-    """Lines that the producers read and did not send."""
-    too_large: int
-    """Lines that the producers made dead letters."""
+    """What the stream made of what it got."""
     added: Stored
     stored: Stored
     seconds: float
 
     @property
-    def lines(self) -> int:
-        """Lines of the input: parsed, ignored, unparsed or dead-lettered."""
-        return self.processed.lines + self.other_programs + self.too_large
+    def again(self) -> int:
+        """Lines that the stream got besides those: sent again after a producer died, or by other producers."""
+        return self.processed.lines - self.read.sent
 
     def figures(self) -> list[tuple[str, str, str]]:
-        """Return (name, figure, remark), in the order in which they are printed."""
-        rate = self.lines / self.seconds if self.seconds else 0.0
+        """Return (name, figure, remark), in the order in which they are printed.
+
+        Parsed, ignored, unparsed and dead-lettered are the sum of lines (and of those sent again).
+        """
+        lines, other_programs = self.read.lines, self.read.ignored
+        rate = lines / self.seconds if self.seconds else 0.0
         rows = (
             ("messages", self.added.messages, self.stored.messages),
             ("deliveries", self.added.deliveries, self.stored.deliveries),
@@ -74,16 +77,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             ("rejects", self.added.rejects, self.stored.rejects),
         )
         return [
-            ("lines", str(self.lines), ""),
+            ("lines", str(lines), f"and {self.again} sent again, or by others" if self.again else ""),
             *((name, str(new), f"{all_} in all" if all_ != new else "") for name, new, all_ in rows),
             ("parsed", str(self.processed.parsed), ""),
             (
                 "ignored",
-                str(self.processed.ignored + self.other_programs),
-                f"{self.other_programs} of other programs" if self.other_programs else "",
+                str(self.processed.ignored + other_programs),
+                f"{other_programs} of other programs" if other_programs else "",
             ),
             ("unparsed", str(self.processed.unparsed), ""),
-            ("dead-lettered", str(self.too_large), ""),
+            ("dead-lettered", str(self.read.dead), ""),
             ("seconds", f"{self.seconds:.1f}", ""),
             ("lines/s", f"{rate:.0f}", ""),
         ]
@@ -114,7 +117,7 @@ def feed(settings: Settings, inputs: Inputs, messages: Console, interruption: In
     """
     tell = teller(messages)
     with Watch(settings) as watch:
-        before, stored_before = Processed.of(watch.progress()), watch.stored()
+        before, stored_before, sources_before = Processed.of(watch.progress()), watch.stored(), watch.sources()
         tell(f"Reading {inputs.described()}")
         started = time.monotonic()
         bars = ReadingBar(messages, shown=messages.is_terminal)
@@ -124,12 +127,10 @@ def feed(settings: Settings, inputs: Inputs, messages: Console, interruption: In
                 seconds = time.monotonic() - started
         except _InterruptedError:
             return None
-        read = pipeline.reports.read().values()
         stored = watch.stored()
         return Outcome(
             processed=Processed.of(watch.progress()).since(before),
-            other_programs=sum(r.ignored for r in read),
-            too_large=sum(r.dead for r in read),
+            read=_lines_read(pipeline, watch, sources_before),
             added=stored.since(stored_before),
             stored=stored,
             seconds=seconds,
@@ -193,10 +194,18 @@ def _drain(wait: _Wait) -> None:
     wait.until("sink", sink_left)
 
 
+def _lines_read(pipeline: Pipeline, watch: Watch, before: dict[str, Lines]) -> Lines:
+    if not any(map(pipeline.supervisor.restarted, pipeline.producers)):
+        reports = pipeline.reports.read().values()
+        return total(Lines(lines=r.lines, ignored=r.ignored, dead=r.dead) for r in reports)
+    # The last process of a producer knows only what it read itself; the positions know all.
+    return total(after.since(before.get(source, Lines())) for source, after in watch.sources().items())
+
+
 def show(outcome: Outcome, inputs: Inputs) -> None:
     """Print the outcome: name and figure, one a line."""
     console = Console(highlight=False)
-    if outcome.lines == 0:
+    if outcome.read.lines == 0:
         console.print(Text(f"{inputs.described()}: already read; nothing new"), soft_wrap=True)
     for name, figure, remark in outcome.figures():
         line = Text(f"{name:<14}{figure:>12}")

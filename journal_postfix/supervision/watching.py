@@ -1,16 +1,17 @@
 """How far the stages are: what the stream has read of the raw topic, what the sink has stored of the outputs."""
 
-import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import psycopg2
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from journal_postfix.broker import TIMEOUT, TopicEnds, brokers_named, quiet_config
+from journal_postfix.broker import TopicEnds
+from journal_postfix.tail import Tail
 from schemas.errors import TryAgainLaterError
 from schemas.progress import Progress, decode_progress
+from schemas.raw import decode_position
 from schemas.settings import Settings
 from schemas.topics import topics_of
 from web.searches.database import connect
@@ -35,6 +36,33 @@ class Stored(msgspec.Struct, frozen=True):
         return Stored(*(getattr(self, f) - getattr(before, f) for f in self.__struct_fields__))
 
 
+class Lines(msgspec.Struct, frozen=True):
+    """How many lines producers have read."""
+
+    lines: int = 0
+    ignored: int = 0
+    """Of these, lines of other programs, which were not sent."""
+    dead: int = 0
+    """Of these, lines that were too large: dead letters."""
+
+    @property
+    def sent(self) -> int:
+        """Of these, lines that went to the raw topic."""
+        return self.lines - self.ignored - self.dead
+
+    def since(self, before: "Lines") -> "Lines":
+        """Return what came after *before*; all of it where counting began anew."""
+        if self.lines < before.lines:
+            return self
+        return Lines(self.lines - before.lines, self.ignored - before.ignored, self.dead - before.dead)
+
+
+def total(parts: Iterable[Lines]) -> Lines:
+    """Return the sum of *parts*."""
+    every = list(parts)
+    return Lines(sum(p.lines for p in every), sum(p.ignored for p in every), sum(p.dead for p in every))
+
+
 def behind(positions: Offsets, ends: Offsets) -> int:
     """Return how many records lie between *positions* and *ends*; a position that is not known is 0."""
     return sum(max(0, end - positions.get(at, 0)) for at, end in ends.items())
@@ -51,19 +79,10 @@ class Watch:
         self._outputs: Final = (topics.delivery_from.name, topics.delivery_to.name, topics.noqueue.name)
         self._ends = TopicEnds(settings)
         self._progress: dict[int, Progress] = {}
-        self._read_before = False
+        self._sources: dict[str, Lines] = {}
+        self._progress_tail = Tail(settings, topics.progress.name)
+        self._positions_tail = Tail(settings, topics.positions.name)
         self._connection: Connection | None = None
-        self._consumer = Consumer(
-            quiet_config(settings, "journal-postfix-watch")
-            | {
-                "group.id": "journal-postfix-unused",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 100,
-            }
-        )
-        self._consumer.assign([TopicPartition(topics.progress.name, 0, OFFSET_BEGINNING)])
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +90,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._consumer.close()
-        self._ends.close()
+        for part in (self._progress_tail, self._positions_tail, self._ends):
+            part.close()
         if self._connection is not None:
             self._connection.close()
 
@@ -86,22 +105,17 @@ class Watch:
 
     def progress(self) -> list[Progress]:
         """Return what the stream says of each partition. Raises TryAgainLaterError."""
-        deadline = time.monotonic() + (TIMEOUT if not self._read_before else 0.2)
-        try:
-            while (message := self._consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
-                if (error := message.error()) is not None:
-                    if error.code() == error._PARTITION_EOF:  # noqa: SLF001 - the library's public name
-                        self._read_before = True
-                        break
-                    raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.str()}")
-                if (value := message.value()) is not None:
-                    said = decode_progress(value)
-                    self._progress[said.partition] = said
-        except KafkaException as error:
-            raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
-        if not self._read_before:
-            raise TryAgainLaterError(f"{brokers_named(self._settings)} does not deliver the stream's progress")
+        for _, value in self._progress_tail.news():
+            said = decode_progress(value)
+            self._progress[said.partition] = said
         return list(self._progress.values())
+
+    def sources(self) -> dict[str, Lines]:
+        """Return how many lines were read of each source. Raises TryAgainLaterError."""
+        for _, value in self._positions_tail.news():
+            said = decode_position(value)
+            self._sources[said.source] = Lines(said.position.lines, said.position.ignored, said.position.dead)
+        return dict(self._sources)
 
     def stream_positions(self) -> Offsets:
         """Return how far the stream has read."""

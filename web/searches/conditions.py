@@ -43,9 +43,15 @@ def joined(conditions: Sequence[Condition], word: str = " AND ") -> Condition:
     )
 
 
+def message_id_condition(column: str, message_id: str) -> Condition:
+    """Return that *column* is *message_id*, given with or without ``<>``: by its hash, which has an index."""
+    inner = message_id.strip().removeprefix("<").removesuffix(">")
+    return condition(f"hashtextextended({column}, 0) = hashtextextended(%s, 0) AND {column} = %s", inner, inner)
+
+
 def domain_of(column: str) -> str:
     """Return the SQL expression of an address's domain that has an index."""
-    return f"lower(substring({column} FROM '@([^@]*)$'))"
+    return f"lower(split_part({column}, '@', -1))"
 
 
 def address_condition(column: str, asked: Asked) -> Condition:

@@ -15,6 +15,7 @@ from web.searches.conditions import (
     condition,
     found,
     joined,
+    message_id_condition,
     statuses,
 )
 
@@ -97,7 +98,7 @@ def _conditions(
     if wanted.queue_id is not None:
         message.append(condition("queue_id = %s", wanted.queue_id.strip()))
     if wanted.message_id is not None:
-        message.append(condition("message_id = %s", wanted.message_id.strip().removeprefix("<").removesuffix(">")))
+        message.append(message_id_condition("message_id", wanted.message_id))
     if wanted.client is not None:
         message.append(client_condition("client_name", "client_address", wanted.client))
     if wanted.recipient is not None:

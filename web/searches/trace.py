@@ -55,7 +55,8 @@ def trace(connection: "Connection", word: str) -> list[Hop]:
 
 _BY_WORD: Final = {
     "queue_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE queue_id = %(word)s",
-    "message_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE message_id = %(message_id)s",
+    "message_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE "
+    "hashtextextended(message_id, 0) = hashtextextended(%(message_id)s, 0) AND message_id = %(message_id)s",
     "sender": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE sender = ANY(%(addresses)s)",
     "recipient": "SELECT DISTINCT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s)",
 }
@@ -123,10 +124,12 @@ _REQUEUED: Final = (
     "ORDER BY arrived_at LIMIT 1"
 )
 _HANDED_ON_BY: Final = (
-    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE f.message_id = %(message_id)s "
-    "AND f.queue_id <> %(queue_id)s AND f.arrived_at BETWEEN %(from)s AND %(to)s "
-    "AND EXISTS (SELECT FROM delivery_to t WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id "
-    "AND t.host = f.host AND t.queued_as = %(queue_id)s) ORDER BY f.arrived_at LIMIT 1"
+    "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t "
+    "LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host "
+    "WHERE t.queued_as = %(queue_id)s AND t.queue_id <> %(queue_id)s "
+    "AND t.last_attempt_at BETWEEN %(from)s AND %(to)s AND t.arrived_at BETWEEN %(earliest)s AND %(to)s "
+    "AND (f.message_id = %(message_id)s OR f.message_id IS NULL OR %(message_id)s IS NULL) "
+    "ORDER BY t.arrived_at DESC LIMIT 1"
 )
 
 
@@ -138,9 +141,8 @@ def _links(connection: "Connection", hop: Hop) -> Iterator[Link]:
     for column, how in (("parent_queue_id", "origin of"), ("orig_queue_id", "before")):
         if message[column]:
             yield from _linked(connection, _SLOT_BEFORE, own | {"other": message[column]}, how)
-    if message["message_id"]:
-        around = own | {"from": own["at"] - _LIFETIME, "to": own["at"] + _AROUND}
-        yield from _linked(connection, _HANDED_ON_BY, around, "before")
+    near = {"from": own["at"] - _AROUND, "to": own["at"] + _AROUND, "earliest": own["at"] - _LIFETIME}
+    yield from _linked(connection, _HANDED_ON_BY, own | near, "before")
     for delivery in hop.deliveries:
         last = delivery["last_attempt_at"]
         around = own | {"from": last - _AROUND, "to": last + _AROUND}

@@ -1,0 +1,56 @@
+"""Reads a topic of one partition from its beginning, up to its present end and on from there."""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
+from schemas.errors import TryAgainLaterError
+from schemas.settings import Settings
+
+_LOOK_SECONDS: Final = 0.2
+
+
+class Tail:
+    """The committed records of a topic's only partition."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        """Connect. Raises ConfigurationError."""
+        self._where = f"{topic} of {brokers_named(settings)}"
+        self._at_end_once = False
+        self._consumer = Consumer(
+            quiet_config(settings, "journal-postfix-watch")
+            | {
+                "group.id": "journal-postfix-unused",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+
+    def news(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and value of the records since the last call, at first of all. Raises TryAgainLaterError."""
+        deadline = time.monotonic() + (_LOOK_SECONDS if self._at_end_once else TIMEOUT)
+        try:
+            while (message := self._consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
+                error = message.error()
+                if error is None:
+                    if (value := message.value()) is not None:
+                        yield message.key() or b"", value
+                elif error.code() == error._PARTITION_EOF:  # noqa: SLF001 - the library's public name
+                    self._at_end_once = True
+                    return
+                else:
+                    raise TryAgainLaterError(f"cannot read {self._where}: {error.str()}")
+        except KafkaException as error:
+            raise TryAgainLaterError(f"cannot read {self._where}: {error.args[0].str()}") from None
+        if not self._at_end_once:
+            raise TryAgainLaterError(f"cannot read {self._where} to its end in {TIMEOUT:g} s")
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._consumer.close()
