@@ -1,0 +1,120 @@
+"""A pipe as a source: lines to its end. It cannot be read again, so a run sends whatever comes."""
+
+import os
+import selectors
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from producers.blocks import BLOCK, Block, Blocks, Overlong
+from producers.channel import Channel
+from producers.clock import Clock
+from producers.intake import Intake
+from producers.publishing import Publisher, StoppedError
+from producers.run import POLL_SECONDS, Run, begun, host_of
+from producers.summary import OnProgress, Progress, Summary
+from schemas.errors import ConfigurationError
+from schemas.raw import StreamPosition
+from schemas.settings import Settings
+
+
+def run(
+    settings: Settings, stream: BinaryIO, *, stop: threading.Event, on_progress: OnProgress | None = None
+) -> Summary:
+    """Send the lines of *stream* until it ends or *stop* is set. Raises ConfigurationError and TryAgainLaterError."""
+    host = host_of(settings)
+    name = f"{host}:stdin"
+    source: _Source | None = None
+    seconds = 0.0
+    with suppress(StoppedError), begun(settings, [name], stop, on_progress) as run:
+        base = run.positions.get(name)
+        source = _Source(
+            settings, name, host, run.publisher, base if isinstance(base, StreamPosition) else StreamPosition()
+        )
+        with suppress(StoppedError):
+            source.read_all(run, stream, stop)
+        seconds = run.seconds()
+    counts = source.intake.counts() if source is not None else None
+    if counts is None:
+        return Summary(0, 0, 0, 0, 0, seconds)
+    if counts.lines and counts.sent == counts.unframed and not stop.is_set():
+        raise ConfigurationError(
+            f"no Postfix line among {counts.lines} lines of standard input: is it another program's log? "
+            "A syslog_name of your own goes into the setting producer.programs"
+        )
+    return Summary(counts.lines, counts.sent, counts.ignored, counts.dead, 0, seconds)
+
+
+class _Source:
+    def __init__(self, settings: Settings, name: str, host: str, publisher: Publisher, base: StreamPosition) -> None:
+        self._base = base
+        self._channel = Channel(settings, name, host, publisher, self._position)
+        self._longest = settings.producer.max_line_bytes
+        self.intake = Intake(
+            clock=Clock(settings.producer.zone(), now=datetime.now(UTC)),
+            batching=self._channel.batching,
+            origins=self._channel.origins,
+            longest=self._longest,
+            bury=self._channel.bury,
+        )
+
+    def read_all(self, run: Run, stream: BinaryIO, stop: threading.Event) -> None:
+        blocks = Blocks(self._longest)
+        done = 0
+        for piece in _pieces(run, self._channel, stream, stop):
+            done += len(piece)
+            for found in blocks.feed(piece):
+                self._take(found)
+            run.read(self._channel)
+            run.tick(self._channel)
+            run.tell(Progress(self.intake.counts().lines, done))
+        last = blocks.end()
+        if last is not None:
+            self._take(last)
+        self._channel.mark()
+        run.tell(Progress(self.intake.counts().lines, done, done), last=True)
+
+    def _take(self, found: Block | Overlong) -> None:
+        if isinstance(found, Block):
+            self.intake.take(found.lines)
+        else:
+            self.intake.take_overlong(found)
+
+    def _position(self) -> StreamPosition:
+        base, counts = self._base, self.intake.counts()
+        return StreamPosition(
+            lines=base.lines + counts.lines, ignored=base.ignored + counts.ignored, dead=base.dead + counts.dead
+        )
+
+
+def _pieces(run: Run, channel: Channel, stream: BinaryIO, stop: threading.Event) -> Iterator[bytes]:
+    """Yield what comes, as it comes. While nothing comes, batches are sent when they are due."""
+    descriptor = _descriptor(stream)
+    if descriptor is None:
+        while not stop.is_set() and (piece := stream.read(BLOCK)):
+            yield piece
+        return
+    wait = POLL_SECONDS
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(descriptor, selectors.EVENT_READ)
+        except PermissionError:  # a regular file: there is always something, or its end
+            ready = True
+        else:
+            ready = False
+        while not stop.is_set():
+            if ready or selector.select(wait):
+                piece = os.read(descriptor, BLOCK)
+                if not piece:
+                    return
+                yield piece
+            wait = run.tick(channel)
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    try:
+        return stream.fileno()
+    except OSError:
+        return None
