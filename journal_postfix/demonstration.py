@@ -1,6 +1,5 @@
 """``demo``: a packaged log through the whole pipeline, then what one can see of it."""
 
-from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from itertools import islice
@@ -18,7 +17,7 @@ from journal_postfix.rendering.journey import hop_lines
 from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
 from schemas.errors import ConfigurationError
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
-from web.searches.database import connect
+from web.searches.database import searching
 from web.searches.deliveries import DeliverySearch
 from web.searches.deliveries import search as search_deliveries
 from web.searches.rejects import RejectSearch
@@ -56,16 +55,16 @@ def run(settings: Settings) -> int:
             if outcome is None:
                 return interruption.exit_code()
             once_through.show(outcome, inputs)
-            with closing(connect(complete.database)) as connection:
-                _show(connection, complete, Console(highlight=False))
+            with searching(complete.database) as connection:
+                _show(connection, Console(highlight=False))
     _say_what_next(own, Console(highlight=False))
     return OK
 
 
-def _show(connection: "Connection", complete: Settings, console: Console) -> None:
+def _show(connection: "Connection", console: Console) -> None:
     now = datetime.now(UTC)
-    deliveries = list(search_deliveries(connection, complete.database, DeliverySearch(limit=_SHOWN)))
-    rejects = list(search_rejects(connection, complete.database, RejectSearch(limit=_SHOWN // 2)))
+    deliveries = list(search_deliveries(connection, DeliverySearch(limit=_SHOWN)))
+    rejects = list(search_rejects(connection, RejectSearch(limit=_SHOWN // 2)))
     _title(console, "The newest deliveries", "journal-postfix deliveries")
     for line in delivery_lines(deliveries, console.width, now):
         console.print(line, soft_wrap=True)
@@ -73,7 +72,7 @@ def _show(connection: "Connection", complete: Settings, console: Console) -> Non
     for line in reject_lines(rejects, console.width, now):
         console.print(line, soft_wrap=True)
     for status in _INTERESTING:
-        found = islice(search_deliveries(connection, complete.database, DeliverySearch(status=(status,), limit=1)), 1)
+        found = islice(search_deliveries(connection, DeliverySearch(status=(status,), limit=1)), 1)
         for record in found:
             _title(console, "One mail's way", f"journal-postfix trace {record['queue_id']}")
             for line in hop_lines(trace(connection, record["queue_id"]), console.width, now):

@@ -18,7 +18,7 @@ from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
 from schemas.settings import Settings
 from web.searches import deliveries as delivery_search
 from web.searches import rejects as reject_search
-from web.searches.database import connect
+from web.searches.database import searching
 from web.searches.records import Record, csv_lines, json_line
 from web.searches.times import parse_time
 from web.searches.trace import trace as trace_word
@@ -79,7 +79,7 @@ def deliveries(
         status=tuple(status or ()), since=_time(since, now), until=_time(until, now), limit=limit,
     )  # fmt: skip
     with _connected(settings) as connection:
-        records = delivery_search.search(connection, settings.database, asked)
+        records = delivery_search.search(connection, asked)
         shown = _print(records, output, delivery_search.FIELDS, lambda rows, width: delivery_lines(rows, width, now))
         if not shown and output == "table":
             _nothing("No delivery", delivery_search.newest(connection))
@@ -118,7 +118,7 @@ def rejects(
         since=_time(since, now), until=_time(until, now), limit=limit,
     )  # fmt: skip
     with _connected(settings) as connection:
-        records = reject_search.search(connection, settings.database, asked)
+        records = reject_search.search(connection, asked)
         shown = _print(records, output, reject_search.FIELDS, lambda rows, width: reject_lines(rows, width, now))
         if not shown and output == "table":
             _nothing("No rejection", reject_search.newest(connection))
@@ -154,13 +154,8 @@ def trace(
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
-    with attach(settings, broker=False, database=True) as complete:
-        connection = connect(complete.database)
-        try:
-            connection.set_session(readonly=True)
-            yield connection
-        finally:
-            connection.close()
+    with attach(settings, broker=False, database=True) as complete, searching(complete.database) as connection:
+        yield connection
 
 
 def _time(text: str | None, now: datetime) -> datetime | None:

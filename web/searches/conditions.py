@@ -5,16 +5,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import psycopg2
 from psycopg2.sql import SQL, Composable
 
 from web.searches.addresses import Asked, like, spellings
-from web.searches.database import explained
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-    from schemas.settings import DatabaseSettings
     from web.searches.records import Record
 
 DEFAULT_WINDOW: Final = timedelta(hours=24)
@@ -58,6 +55,8 @@ def address_condition(column: str, asked: Asked) -> Condition:
     """Return what *asked* means for *column*."""
     match asked.kind:
         case "whole":
+            if len(asked.values) == 1:  # keeps the order of an index that goes on with the time
+                return condition(f"{column} = %s", *asked.values)
             return condition(f"{column} = ANY(%s)", list(asked.values))
         case "domain":
             return condition(f"{domain_of(column)} = %s", *asked.values)
@@ -65,18 +64,13 @@ def address_condition(column: str, asked: Asked) -> Condition:
             return condition(f"lower({column}) LIKE %s", *asked.values)
 
 
-def found(
-    connection: "Connection", database: "DatabaseSettings", query: Condition, fields: Sequence[str]
-) -> "Iterator[Record]":
-    """Yield what *query* selects, fetched as it is needed. Raises JournalPostfixError."""
-    try:
-        with connection.cursor(name="search") as cursor:
-            cursor.itersize = _FETCHED_AT_ONCE
-            cursor.execute(query.sql, query.parameters)
-            for row in cursor:
-                yield dict(zip(fields, row, strict=True))
-    except psycopg2.Error as error:
-        raise explained(error, database) from None
+def found(connection: "Connection", query: Condition, fields: Sequence[str]) -> "Iterator[Record]":
+    """Yield what *query* selects, fetched as it is needed."""
+    with connection.cursor(name="search") as cursor:
+        cursor.itersize = _FETCHED_AT_ONCE
+        cursor.execute(query.sql, query.parameters)
+        for row in cursor:
+            yield dict(zip(fields, row, strict=True))
 
 
 def statuses(values: Iterable[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """The connection that searches use, and what its failures mean to a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
@@ -18,13 +20,27 @@ _REFUSED: Final = (
 )
 
 
-def connect(database: DatabaseSettings, **more: Any) -> Connection:
+def connect(database: DatabaseSettings) -> Connection:
     """Return a connection. Raises ConfigurationError where a setting is wrong, TryAgainLaterError otherwise."""
+    parameters: dict[str, Any] = {**database.connection_parameters()}
     try:
-        connection: Connection = psycopg2.connect(**{**database.connection_parameters(), **more})
+        connection: Connection = psycopg2.connect(**parameters)
     except psycopg2.OperationalError as error:
         raise explained(error, database) from None
     return connection
+
+
+@contextmanager
+def searching(database: DatabaseSettings) -> Iterator[Connection]:
+    """Give a connection that only reads, and say what its errors in the block mean. Raises JournalPostfixError."""
+    connection = connect(database)
+    try:
+        connection.set_session(readonly=True)
+        yield connection
+    except psycopg2.Error as error:
+        raise explained(error, database) from None
+    finally:
+        connection.close()
 
 
 def explained(error: psycopg2.Error, database: DatabaseSettings) -> JournalPostfixError:

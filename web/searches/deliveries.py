@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-    from schemas.settings import DatabaseSettings
     from web.searches.records import Record
 
 FIELDS: Final = (
@@ -63,46 +62,84 @@ def newest(connection: "Connection") -> datetime | None:
     return row[0] if row else None
 
 
-def search(connection: "Connection", database: "DatabaseSettings", wanted: DeliverySearch) -> "Iterator[Record]":
-    """Yield the deliveries that fit, newest first, fetched as they are needed. Raises JournalPostfixError."""
-    return found(connection, database, query(wanted, newest(connection)), FIELDS)
+def search(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record]":
+    """Yield the deliveries that fit, newest first, fetched as they are needed."""
+    return found(connection, query(wanted, newest(connection)), FIELDS)
+
+
+_NEWEST_FIRST: Final = "ORDER BY {0}.arrived_at DESC, {0}.queue_id DESC, {0}.host DESC, d.recipient, d.orig_recipient"
+
+# What has conditions on both sides is looked up from one side, row by row, until there are enough: a plain join would
+# be planned for all rows and take seconds. OFFSET 0 keeps the planner from turning one into the other.
+_DIRECT: Final = "SELECT {fields} FROM deliveries d WHERE {where} {order}"
+_FROM_MESSAGES: Final = (
+    "SELECT {fields} FROM (SELECT arrived_at, queue_id, host FROM delivery_from d WHERE {driving}) AS k "
+    "CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d WHERE d.arrived_at = k.arrived_at "
+    "AND d.queue_id = k.queue_id AND d.host = k.host AND {where} OFFSET 0) AS d {order}"
+)
+_FROM_RECIPIENTS: Final = (
+    "SELECT {fields} FROM (SELECT arrived_at, queue_id, host, recipient, orig_recipient FROM delivery_to d "
+    "WHERE {driving}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d WHERE d.arrived_at = k.arrived_at "
+    "AND d.queue_id = k.queue_id AND d.host = k.host AND d.recipient = k.recipient "
+    "AND coalesce(d.orig_recipient, '') = k.orig_recipient AND {where} OFFSET 0) AS d {order}"
+)
 
 
 def query(wanted: DeliverySearch, newest_arrival: datetime | None) -> Condition:
     """Return the query; *newest_arrival* ends the window of a search that names none."""
-    message, recipient, effective = _conditions(wanted, newest_arrival)
-    order = SQL(" ORDER BY arrived_at DESC, queue_id DESC, host DESC, recipient, orig_recipient")
-    fields = SQL(", ").join(map(Identifier, FIELDS))
+    window = _window(wanted, newest_arrival)
+    message = _message_conditions(wanted)
+    effective = _status_conditions(wanted)
+    if wanted.recipient is None:
+        recipient: list[Condition] = []
+    else:
+        whom = asked(wanted.recipient)
+        recipient = [address_condition("d.recipient", whom)]
+        if whom.kind == "whole":
+            also_before_aliases = joined([*recipient, address_condition("d.orig_recipient", whom)], " OR ")
+            return _query(_FROM_RECIPIENTS, wanted, [*window, also_before_aliases], [*message, *effective])
+    if message and (recipient or effective):
+        return _query(_FROM_MESSAGES, wanted, [*window, *message], [*recipient, *effective])
+    return _query(_DIRECT, wanted, [], [*window, *message, *recipient, *effective])
+
+
+def _query(text: str, wanted: DeliverySearch, driving: list[Condition], where: list[Condition]) -> Condition:
     limit = condition(" LIMIT %s", wanted.limit) if wanted.limit else condition("")
-    where = joined([*message, *recipient, *effective])
+    first, then = joined(driving), joined(where)
+    fields = SQL(", ").join(Identifier("d", field) for field in FIELDS)
+    order = SQL(_NEWEST_FIRST).format(Identifier("d" if text is _DIRECT else "k"))
     return Condition(
-        SQL("SELECT {} FROM deliveries WHERE {}").format(fields, where.sql) + order + limit.sql,
-        where.parameters + limit.parameters,
+        SQL(text).format(fields=fields, driving=first.sql, where=then.sql, order=order) + limit.sql,
+        first.parameters + then.parameters + limit.parameters,
     )
 
 
-def _conditions(
-    wanted: DeliverySearch, newest_arrival: datetime | None
-) -> tuple[list[Condition], list[Condition], list[Condition]]:
-    """Return what must hold of the message, of the recipient, and of what became of both."""
-    message, recipient, effective = [], [], []
+def _window(wanted: DeliverySearch, newest_arrival: datetime | None) -> list[Condition]:
     since = wanted.since
     if since is None and newest_arrival is not None and wanted.queue_id is None and wanted.message_id is None:
         since = (min(newest_arrival, wanted.until) if wanted.until else newest_arrival) - DEFAULT_WINDOW
-    if since is not None:
-        message.append(condition("arrived_at >= %s", since))
-    if wanted.until is not None:
-        message.append(condition("arrived_at < %s", wanted.until))
+    bounds = (("d.arrived_at >= %s", since), ("d.arrived_at < %s", wanted.until))
+    return [condition(sql, bound) for sql, bound in bounds if bound is not None]
+
+
+def _message_conditions(wanted: DeliverySearch) -> list[Condition]:
+    conditions = []
     if wanted.sender is not None:
-        message.append(address_condition("sender", asked(wanted.sender)))
+        conditions.append(address_condition("d.sender", asked(wanted.sender)))
     if wanted.queue_id is not None:
-        message.append(condition("queue_id = %s", wanted.queue_id.strip()))
+        conditions.append(condition("d.queue_id = %s", wanted.queue_id.strip()))
     if wanted.message_id is not None:
-        message.append(message_id_condition("message_id", wanted.message_id))
+        conditions.append(message_id_condition("d.message_id", wanted.message_id))
     if wanted.client is not None:
-        message.append(client_condition("client_name", "client_address", wanted.client))
-    if wanted.recipient is not None:
-        recipient.append(address_condition("recipient", asked(wanted.recipient)))
-    if wanted.status:
-        effective.append(condition("status = ANY(%s)", statuses(wanted.status)))
-    return message, recipient, effective
+        conditions.append(client_condition("d.client_name", "d.client_address", wanted.client))
+    return conditions
+
+
+def _status_conditions(wanted: DeliverySearch) -> list[Condition]:
+    if not wanted.status:
+        return []
+    asked_for = statuses(wanted.status)
+    conditions = [condition("d.status = ANY(%s)", asked_for)]
+    if set(asked_for) <= {"bounced", "deferred"}:  # follows from that, and has an index
+        conditions.append(condition("d.logged_status <> 'sent'"))
+    return conditions

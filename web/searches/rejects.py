@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-    from schemas.settings import DatabaseSettings
     from web.searches.records import Record
 
 FIELDS: Final = (
@@ -84,9 +83,9 @@ def newest(connection: "Connection") -> datetime | None:
     return row[0] if row else None
 
 
-def search(connection: "Connection", database: "DatabaseSettings", wanted: RejectSearch) -> "Iterator[Record]":
-    """Yield the rejections that fit, newest first, fetched as they are needed. Raises JournalPostfixError."""
-    return found(connection, database, query(wanted, newest(connection)), FIELDS)
+def search(connection: "Connection", wanted: RejectSearch) -> "Iterator[Record]":
+    """Yield the rejections that fit, newest first, fetched as they are needed."""
+    return found(connection, query(wanted, newest(connection)), FIELDS)
 
 
 def query(wanted: RejectSearch, newest_rejection: datetime | None) -> Condition:
