@@ -160,13 +160,13 @@ def _container_engine_fault() -> str | None:
     import docker  # noqa: PLC0415 - only here
     from docker.errors import DockerException  # noqa: PLC0415
 
+    reason = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the library drops its socket where nothing answers
         try:
             client = docker.from_env(timeout=5)
             client.ping()
             client.close()
-            return None
         except (DockerException, OSError) as error:
             reason = f"no container engine ({type(error).__name__})"
         gc.collect()

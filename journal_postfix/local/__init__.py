@@ -2,5 +2,6 @@
 
 from journal_postfix.local.broker import EmbeddedBroker, EmbeddedCluster
 from journal_postfix.local.database import EmbeddedDatabase
+from journal_postfix.local.stack import LocalStack, attach
 
-__all__ = ["EmbeddedBroker", "EmbeddedCluster", "EmbeddedDatabase"]
+__all__ = ["EmbeddedBroker", "EmbeddedCluster", "EmbeddedDatabase", "LocalStack", "attach"]

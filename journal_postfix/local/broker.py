@@ -1,7 +1,7 @@
 """The embedded broker: Apache Kafka on loopback, one node for ``up``, several for trials of what a cluster does."""
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -14,12 +14,15 @@ from journal_postfix.local.broker_config import Node
 from journal_postfix.local.broker_node import START_SECONDS, BrokerNode, new_cluster_id
 from journal_postfix.local.jars import kafka_jars
 from journal_postfix.local.java import find_java
-from journal_postfix.local.locks import cannot_write, made_folder
+from journal_postfix.local.locks import LockHeldError, cannot_write, is_there, locked, made_folder
 from journal_postfix.local.ports import LOOPBACK, remembered_ports
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 HEAP_MEGABYTES: Final = 512
 CLUSTER_HEAP_MEGABYTES: Final = 256
+LOCK_SECONDS: Final = 45.0
+"""How long to wait for a broker whose parent was killed and that is still closing its files."""
 
 
 class EmbeddedCluster:
@@ -32,6 +35,8 @@ class EmbeddedCluster:
         self._folder, self._settings, self._count, self._heap = data_dir, settings, nodes, heap_megabytes
         self._nodes: dict[int, BrokerNode] = {}
         self._addresses: list[Node] = []
+        self._holding = ExitStack()
+        self._lock: int | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -39,8 +44,8 @@ class EmbeddedCluster:
         return ",".join(f"{LOOPBACK}:{node.port}" for node in self._addresses)
 
     def has_data(self) -> bool:
-        """Tell whether it was started before."""
-        return (self._folder / "cluster-id").exists()
+        """Tell whether it was started before. Raises PermissionError for another user's."""
+        return is_there(self._folder / "cluster-id")
 
     def pid(self, number: int = 1) -> int | None:
         """Return the process id of a node, while it runs."""
@@ -54,14 +59,18 @@ class EmbeddedCluster:
         java, jars = find_java(self._settings), kafka_jars(self._settings)
         made_folder(self._folder)
         try:
-            if not self._addresses:
-                self._choose_ports()
-                for node in self._addresses:
-                    folder = made_folder(self._folder / f"node-{node.number}")
-                    self._nodes[node.number] = BrokerNode(folder, java, jars, self._heap)
-            for number in self._nodes:
+            self._take_lock()
+            if not any(node.running for node in self._nodes.values()):
+                ports = remembered_ports(self._folder / "ports.json", 2 * self._count)
+                self._addresses = [Node(at + 1, ports[2 * at], ports[2 * at + 1]) for at in range(self._count)]
+            for number in range(1, self._count + 1):
+                if number not in self._nodes:
+                    self._nodes[number] = BrokerNode(self._folder / f"node-{number}", java, jars, self._heap)
                 self._start_process(number)
             self._wait_until_answering()
+        except OSError as error:
+            self.kill()
+            raise cannot_write(self._folder, error) from error
         except BaseException:
             self.kill()
             raise
@@ -83,11 +92,13 @@ class EmbeddedCluster:
         """End all nodes cleanly."""
         for node in self._nodes.values():
             node.stop()
+        self._give_lock_back()
 
     def kill(self) -> None:
         """End all nodes as a crash of the machine would."""
         for node in self._nodes.values():
             node.kill()
+        self._give_lock_back()
 
     def __enter__(self) -> Self:
         self.start()
@@ -98,12 +109,16 @@ class EmbeddedCluster:
     ) -> None:
         self.stop()
 
-    def _choose_ports(self) -> None:
-        try:
-            ports = remembered_ports(self._folder / "ports.json", 2 * self._count)
-        except OSError as error:
-            raise cannot_write(self._folder, error) from error
-        self._addresses = [Node(at + 1, ports[2 * at], ports[2 * at + 1]) for at in range(self._count)]
+    def _take_lock(self) -> None:
+        if self._lock is None:
+            try:
+                self._lock = self._holding.enter_context(locked(self._folder / "lock", LOCK_SECONDS))
+            except LockHeldError:
+                raise ConfigurationError(f"another process uses the broker in {self._folder}: stop it first") from None
+
+    def _give_lock_back(self) -> None:
+        self._holding.close()
+        self._lock = None
 
     def _cluster_id(self) -> str:
         file = self._folder / "cluster-id"
@@ -115,8 +130,9 @@ class EmbeddedCluster:
         return chosen
 
     def _start_process(self, number: int) -> None:
+        assert self._lock is not None
         if not self._nodes[number].running:
-            self._nodes[number].start(self._addresses[number - 1], self._addresses, self._cluster_id())
+            self._nodes[number].start(self._addresses[number - 1], self._addresses, self._cluster_id(), self._lock)
 
     def _wait_until_answering(self) -> None:
         running = {number for number, node in self._nodes.items() if node.running}

@@ -6,20 +6,16 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from journal_postfix.local.broker_config import Node, java_command, server_properties
 from journal_postfix.local.guarded import Command, GuardedProcess
-from journal_postfix.local.locks import LockHeldError, cannot_write, locked, made_folder
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import TryAgainLaterError
 
 START_SECONDS: Final = 90.0
 """How long a broker may take to answer: recovery after a crash reads what was written last."""
 STOP_SECONDS: Final = 30.0
-LOCK_SECONDS: Final = 45.0
-"""How long to wait for a broker whose parent was killed and that is still closing its files."""
 
 
 def new_cluster_id() -> str:
@@ -46,23 +42,15 @@ class BrokerNode:
         """Whether the process is there."""
         return self._process is not None and self._process.exit_code() is None
 
-    def start(self, node: Node, nodes: Sequence[Node], cluster_id: str) -> None:
-        """Start the process; it is not ready yet. Raises ConfigurationError and TryAgainLaterError."""
+    def start(self, node: Node, nodes: Sequence[Node], cluster_id: str, lock: int) -> None:
+        """Start the process, which holds *lock* too; it is not ready yet. Raises TryAgainLaterError and OSError."""
         data, properties = self._folder / "data", self._folder / "server.properties"
-        scratch = made_folder(self._folder / "tmp")
-        try:
-            properties.write_text(server_properties(node, nodes, data), encoding="ascii")
-            with ExitStack() as holding:
-                lock = holding.enter_context(locked(self._folder / "lock", LOCK_SECONDS))
-                if not (data / "meta.properties").exists():
-                    self._format(properties, cluster_id, scratch)
-                self._process = GuardedProcess(self._command(properties, scratch), lock)
-        except LockHeldError:
-            raise ConfigurationError(
-                f"another broker uses {self._folder}: stop it, or give another --data-dir"
-            ) from None
-        except OSError as error:
-            raise cannot_write(self._folder, error) from error
+        scratch = self._folder / "tmp"
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        properties.write_text(server_properties(node, nodes, data), encoding="ascii")
+        if not (data / "meta.properties").exists():
+            self._format(properties, cluster_id, scratch)
+        self._process = GuardedProcess(self._command(properties, scratch), lock)
 
     def _command(self, properties: Path, scratch: Path) -> Command:
         main = ("kafka.Kafka", str(properties))
@@ -129,7 +117,8 @@ class BrokerNode:
 
 def _environment() -> Mapping[str, str]:
     """Return what Java needs of our environment; settings and secrets of ours are none of its business."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ} | {"LC_ALL": "C"}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TZ") if name in os.environ}
+    return kept | {"LC_ALL": "C.UTF-8"}  # so that it finds files whose names are not ASCII
 
 
 def _last_lines(text: str) -> str:

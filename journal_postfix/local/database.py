@@ -13,9 +13,9 @@ import psycopg2
 from psycopg2 import sql
 
 from journal_postfix.local.account import WAYS_OUT, Account, database_account
-from journal_postfix.local.database_config import INCLUDED, INITDB_ARGUMENTS, ROLE, SUPERUSER, configuration
+from journal_postfix.local.database_config import CONFIGURATION_FILE, INITDB_ARGUMENTS, ROLE, SUPERUSER, configuration
 from journal_postfix.local.guarded import Command, GuardedProcess
-from journal_postfix.local.locks import LockHeldError, cannot_write, locked, made_folder
+from journal_postfix.local.locks import LockHeldError, cannot_write, is_there, locked, made_folder
 from journal_postfix.local.postgres_files import reachable_postgres
 from journal_postfix.local.socket_dir import PORT, forget_socket_dir, made_socket_dir
 from schemas.errors import ConfigurationError, TryAgainLaterError
@@ -56,8 +56,8 @@ class EmbeddedDatabase:
         return self._process.pid if self._process is not None and self._process.exit_code() is None else None
 
     def has_data(self) -> bool:
-        """Tell whether it was started before."""
-        return (self._folder / "data" / "PG_VERSION").exists()
+        """Tell whether it was started before. Raises PermissionError for another user's."""
+        return is_there(self._folder / "data")
 
     def start(self) -> None:
         """Start the server and make the database where it is missing; return when it answers.
@@ -72,7 +72,7 @@ class EmbeddedDatabase:
             with locked(self._folder / "lock", LOCK_SECONDS) as lock:
                 self._init(programs, account)
                 self._socket_dir = made_socket_dir(self._folder, account)
-                self._write_configuration(account, self._socket_dir)
+                self._write_configuration(self._socket_dir)
                 self._process = GuardedProcess(self._command(programs, account), lock)
             self._wait_until_answering()
             self._make_database()
@@ -124,8 +124,6 @@ class EmbeddedDatabase:
             return
         self._folder.chmod(0o711)
         if not account.may_enter(self._folder):
-            self._folder.parent.chmod(self._folder.parent.stat().st_mode | 0o011)
-        if not account.may_enter(self._folder):
             raise ConfigurationError(
                 f"PostgreSQL does not run as root but as {account.name}, which can't enter {self._folder}: "
                 f"give another --data-dir, such as /var/lib/journal-postfix; {WAYS_OUT}"
@@ -158,14 +156,13 @@ class EmbeddedDatabase:
             said = " | ".join(done.stdout.splitlines()[-4:])
             raise TryAgainLaterError(f"PostgreSQL could not make its data in {self._folder}: {said}")
         with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(f"\ninclude_if_exists = '{INCLUDED}'\n")
+            file.write(f"\ninclude = '../{CONFIGURATION_FILE}'\n")
         unfinished.rename(data)
 
-    def _write_configuration(self, account: Account, socket_dir: Path) -> None:
-        path = self._folder / "data" / INCLUDED
-        path.unlink(missing_ok=True)
+    def _write_configuration(self, socket_dir: Path) -> None:
+        path = self._folder / CONFIGURATION_FILE
         path.write_text(configuration(socket_dir), encoding="utf-8")
-        account.own(path)
+        path.chmod(0o644)
 
     def _command(self, programs: Path, account: Account) -> Command:
         return Command(
@@ -203,7 +200,8 @@ class EmbeddedDatabase:
 
     def _connect(self) -> "Connection":
         parameters: dict[str, Any] = self.superuser.connection_parameters()
-        return psycopg2.connect(**parameters)
+        connection: Connection = psycopg2.connect(**parameters)
+        return connection
 
     def _make_database(self) -> None:
         connection = self._connect()

@@ -7,7 +7,8 @@ from typing import Final
 SUPERUSER: Final = "postgres"
 ROLE: Final = "journal_postfix"
 """Owns the database; the stages connect as this role."""
-INCLUDED: Final = "journal-postfix.conf"
+CONFIGURATION_FILE: Final = "journal-postfix.conf"
+"""Beside the data, in a folder that the server can't write to."""
 
 INITDB_ARGUMENTS: Final = (
     f"--username={SUPERUSER}",

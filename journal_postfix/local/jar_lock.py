@@ -1,4 +1,4 @@
-"""The jars that make up Apache Kafka: coordinates, checksums and sizes, resolved once and pinned in ``kafka.lock.toml``.
+"""The jars of Apache Kafka: coordinates, checksums and sizes, resolved once and pinned in ``kafka.lock.toml``.
 
 ``python -m journal_postfix.local.jar_lock`` resolves them anew, after a change of ENDPOINT.
 """
@@ -48,17 +48,20 @@ def sha256_of(path: Path) -> str:
 
 
 def _resolve() -> list[Jar]:
-    from jgo import EnvironmentBuilder, MavenContext  # noqa: PLC0415 - only who renews the lock needs the resolver
+    from jgo.env import EnvironmentBuilder  # noqa: PLC0415 - only who renews the lock needs the resolver
+    from jgo.maven import MavenContext  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder) / "repository")
         environment = EnvironmentBuilder(context=context, cache_dir=Path(folder)).from_endpoint(ENDPOINT)
+        assert environment.lockfile is not None
         paths = {path.name: path for path in environment.all_jars}
-        found = [
-            Jar(each.groupId, each.artifactId, each.version, each.sha256, 0)
-            for each in environment.lockfile.dependencies
-        ]
-        return [msgspec.structs.replace(jar, size=paths[jar.filename].stat().st_size) for jar in found]
+        jars = []
+        for found in environment.lockfile.dependencies:
+            assert found.sha256 is not None
+            size = paths[f"{found.artifactId}-{found.version}.jar"].stat().st_size
+            jars.append(Jar(found.groupId, found.artifactId, found.version, found.sha256, size))
+        return jars
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Apache Kafka's jars: a folder of yours, or fetched from Maven Central by their pinned coordinates into the cache."""
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -52,7 +51,8 @@ def kafka_jars(settings: Settings) -> Path:
 def _given(folder: Path) -> Path:
     if not any(folder.glob("kafka-server-common-*.jar")):
         raise ConfigurationError(
-            f"{folder} holds no jars of Apache Kafka 4 (kafka-server-common-….jar): give the folder libs/ of its download"
+            f"{folder} holds no jars of Apache Kafka 4 (kafka-server-common-….jar): "
+            "give the folder libs/ of its download"
         )
     return folder
 
@@ -86,8 +86,7 @@ def _fill(folder: Path) -> None:
 
 def _fetch(jar: Jar, folder: Path, advance: Advance) -> None:
     try:
-        from jgo import MavenContext  # noqa: PLC0415 - the extra may be missing
-        from jgo.maven import PythonResolver  # noqa: PLC0415
+        from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - the extra may be missing
         from requests import RequestException  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
@@ -117,13 +116,14 @@ def _fetch(jar: Jar, folder: Path, advance: Advance) -> None:
                 f"what came for {jar.filename} from Maven Central is not what is pinned (SHA-256 {sha256_of(path)}, "
                 f"not {jar.sha256}). {WAYS_OUT}"
             )
-        os.replace(path, folder / jar.filename)  # noqa: PTH105 - Path.replace is the same
+        path.replace(folder / jar.filename)
 
 
 def _reason(error: Exception) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment] - the innermost says what happened
-    return str(error) or type(error).__name__
+    innermost: BaseException = error  # which says what happened; the others, what they were about to do
+    while (cause := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = cause
+    return str(innermost) or type(innermost).__name__
 
 
 @contextmanager

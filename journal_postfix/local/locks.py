@@ -18,18 +18,20 @@ class LockHeldError(Exception):
 
 
 @contextmanager
-def locked(path: Path, wait_seconds: float = 0.0) -> Iterator[int]:
-    """Hold the lock file *path*; yield its descriptor, which children may inherit: they then hold the lock too.
+def locked(path: Path, wait_seconds: float = 0.0, *, shared: bool = False) -> Iterator[int]:
+    """Hold the lock file *path*, alone or *shared*; yield its descriptor.
 
-    Raises LockHeldError where somebody else holds it that long, ConfigurationError where it can't be written.
+    Children may inherit the descriptor: they then hold the lock too. Raises LockHeldError where somebody else holds it
+    that long, ConfigurationError where it can't be written.
     """
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise cannot_write(path.parent, error) from error
     try:
         deadline = time.monotonic() + wait_seconds
-        while not _taken(descriptor):
+        while not _taken(descriptor, how):
             if time.monotonic() >= deadline:
                 raise LockHeldError(str(path))
             time.sleep(_POLL_SECONDS)
@@ -38,9 +40,9 @@ def locked(path: Path, wait_seconds: float = 0.0) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -53,6 +55,15 @@ def made_folder(path: Path, mode: int = 0o700) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether *path* exists. Raises PermissionError where we may not know."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def cannot_write(path: Path, error: OSError) -> ConfigurationError:
