@@ -5,7 +5,7 @@ import gzip
 import lzma
 import os
 import zlib
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self
@@ -30,7 +30,7 @@ class LogText:
 
     def __init__(self, path: Path) -> None:
         """Open *path*. Raises OSError."""
-        self._raw = path.open("rb", buffering=_RAW_BUFFER)
+        self._raw: BufferedReader = BufferedReader(FileIO(path), _RAW_BUFFER)
         magic = self._raw.peek(6)
         self.compression: Final = next((name for begin, name in _MAGIC.items() if magic.startswith(begin)), None)
         """What the file is compressed with, if at all."""

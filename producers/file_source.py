@@ -51,7 +51,7 @@ class FileSource:
         clock: Clock | None,
         stop: threading.Event,
     ) -> None:
-        """Begin after *position*, if there is one, and with *clock*: that of the file before; None: one that guesses."""
+        """Begin after *position*, if any, and with *clock*: that of the file before; None: one that guesses."""
         self.path: Final = path.absolute()
         self.base: Final = position if isinstance(position, FilePosition) else None
         """What an earlier run had read."""
