@@ -1,0 +1,86 @@
+"""A database with our tables, and a way to put mail into it."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.sql import SQL, Identifier, Placeholder
+
+from schemas.settings import DatabaseSettings, Settings
+from sinks.migrating import migrate
+from web.searches.database import connect, searching
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Mail:
+    """Puts rows into the tables; what a test doesn't say has a value that doesn't matter."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def message(self, queue_id: str, after: float = 0, **known: Any) -> None:
+        """Put a message that arrived *after* seconds after noon; ``…_at`` are seconds after noon too."""
+        self._insert("delivery_from", {"origin": 2, "queued_at": 0.0} | self._key(queue_id, after) | known)
+
+    def delivery(self, queue_id: str, recipient: str, status: str = "sent", after: float = 0, **known: Any) -> None:
+        """Put one recipient of the message that arrived *after* seconds after noon."""
+        row = {
+            "recipient": recipient, "orig_recipient": "", "origin": 2, "last_attempt_at": after, "status": status,
+            "number": 0, "service": "smtp", "dsn": "2.0.0", "relay": "mx[192.0.2.1]:25", "reply": "250 Ok",
+            "first_attempt_at": after, "attempts": 1, "history": [],
+        }  # fmt: skip
+        self._insert("delivery_to", row | self._key(queue_id, after) | known)
+
+    def both(self, queue_id: str, recipient: str, status: str = "sent", after: float = 0, **known: Any) -> None:
+        """Put a message with one recipient; *known* is of the message."""
+        self.message(queue_id, after, **known)
+        self.delivery(queue_id, recipient, status, after, host=known.get("host", "mx1"))
+
+    def rejection(self, recipient: str, after: float = 0, **known: Any) -> None:
+        """Put a rejection without a queue id."""
+        row = {
+            "host": "mx1", "at": after, "digest": f"{recipient}{after}", "service": "smtpd", "instance": "postfix",
+            "pid": 7, "action": "reject", "stage": "RCPT", "reply": "550 5.1.1 no", "recipient": recipient,
+        }  # fmt: skip
+        self._insert("noqueue", row | known)
+
+    @staticmethod
+    def _key(queue_id: str, after: float) -> dict[str, Any]:
+        return {"host": "mx1", "queue_id": queue_id, "arrived_at": after}
+
+    def _insert(self, table: str, row: Mapping[str, Any]) -> None:
+        values = {
+            name: NOON + timedelta(seconds=v) if (name.endswith("_at") or name == "at") and v is not None else v
+            for name, v in row.items()
+        }
+        query = SQL("INSERT INTO {} ({}) VALUES ({})").format(
+            Identifier(table), SQL(", ").join(map(Identifier, values)), SQL(", ").join(map(Placeholder, values))
+        )
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values)
+
+
+@pytest.fixture
+def tables(database: DatabaseSettings) -> DatabaseSettings:
+    """Give a database with our tables."""
+    migrate(Settings(database=database))
+    return database
+
+
+@pytest.fixture
+def mail(tables: DatabaseSettings) -> Iterator[Mail]:
+    """Give a way to put mail into the tables."""
+    connection = connect(tables)
+    connection.autocommit = True
+    yield Mail(connection)
+    connection.close()
+
+
+@pytest.fixture
+def reading(tables: DatabaseSettings) -> Iterator[Connection]:
+    """Give a connection as searches have it."""
+    with searching(tables) as connection:
+        yield connection

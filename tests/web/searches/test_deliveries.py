@@ -1,0 +1,159 @@
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.errors import ConfigurationError
+from schemas.settings import DatabaseSettings
+from web.searches.database import searching
+from web.searches.deliveries import FIELDS, DeliverySearch, query, search
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+pytestmark = pytest.mark.postgres
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = 86_400
+
+
+def found(reading: "Connection", **wanted: Any) -> list[str]:
+    """Return the queue ids, joined with the recipients."""
+    records = search(reading, DeliverySearch(**wanted))
+    return [f"{record['queue_id']}>{record['recipient']}" for record in records]
+
+
+@pytest.fixture
+def some_mail(mail: Any) -> None:
+    mail.both("A1", "bob@example.net", after=-3 * DAY, sender="ann@example.org", message_id="1@example.org")
+    mail.message("B2", -60, sender="", client_name="mail.example.com", client_address="192.0.2.7")
+    mail.delivery("B2", "bob@example.net", "bounced", -60)
+    mail.delivery("B2", "Eve@Example.NET", "deferred", -60, orig_recipient="sales@example.net")
+    mail.both("C3", "bob@example.net", after=-30, sender="Ann@Example.org", message_id="2@example.org")
+    mail.message("D4", sender="a_b@sub.example.org", held_at=0)
+
+
+def test_newest_first_within_the_last_day_that_the_log_has(reading: "Connection", some_mail: None) -> None:
+    assert found(reading) == ["D4>None", "C3>bob@example.net", "B2>Eve@Example.NET", "B2>bob@example.net"]
+
+
+def test_the_day_ends_with_the_newest_mail_not_with_the_clock(reading: "Connection", mail: Any) -> None:
+    mail.both("OLD", "x@example.net", after=-400 * DAY)
+    mail.both("NEW", "x@example.net", after=-380 * DAY)
+    assert found(reading) == ["NEW>x@example.net"]
+
+
+def test_a_host_with_a_wrong_clock_does_not_hide_the_others(reading: "Connection", mail: Any) -> None:
+    mail.both("NOW", "x@example.net", after=-400 * DAY)
+    mail.both("FUTURE", "x@example.net", after=4000 * DAY)
+    assert found(reading) == ["FUTURE>x@example.net", "NOW>x@example.net"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"recipient": "bob@example.net"}, ["C3", "B2"]),
+        ({"recipient": "bob@EXAMPLE.net"}, ["C3", "B2"]),
+        ({"recipient": "Eve@Example.NET"}, ["B2"]),
+        ({"recipient": "sales@example.net"}, ["B2"]),
+        ({"recipient": "@example.net"}, ["C3", "B2", "B2"]),
+        ({"recipient": "*eve*"}, ["B2"]),
+        ({"recipient": "nobody@example.net"}, []),
+        ({"sender": "<>"}, ["B2", "B2"]),
+        ({"sender": "ann@example.org"}, []),
+        ({"sender": "ann@example.org", "since": NOON - timedelta(days=9)}, ["A1"]),
+        ({"sender": "@example.org"}, ["C3"]),
+        ({"sender": "*@*.example.org"}, ["D4"]),
+        ({"sender": "a%b@sub.example.org"}, []),
+        ({"sender": "a*b@sub.example.org"}, ["D4"]),
+        ({"sender": "a?b@*"}, []),
+        ({"queue_id": "A1"}, ["A1"]),
+        ({"queue_id": " B2 "}, ["B2", "B2"]),
+        ({"message_id": "1@example.org"}, ["A1"]),
+        ({"message_id": "<1@example.org>"}, ["A1"]),
+        ({"client": "192.0.2.7"}, ["B2", "B2"]),
+        ({"client": "Mail.Example.com"}, ["B2", "B2"]),
+        ({"client": "*.example.com"}, ["B2", "B2"]),
+        ({"status": ("bounced",)}, ["B2"]),
+        ({"status": ("Bounced", "deferred")}, ["B2", "B2"]),
+        ({"status": ("held",)}, ["D4"]),
+        ({"status": ("held", "sent")}, ["D4", "C3"]),
+        ({"status": ("lost",)}, []),
+        ({"limit": 2}, ["D4", "C3"]),
+        ({"limit": 0, "since": NOON - timedelta(days=9)}, ["D4", "C3", "B2", "B2", "A1"]),
+        ({"since": NOON - timedelta(seconds=60)}, ["D4", "C3", "B2", "B2"]),
+        ({"since": NOON - timedelta(seconds=59)}, ["D4", "C3"]),
+        ({"until": NOON}, ["C3", "B2", "B2"]),
+        ({"until": NOON - timedelta(days=2)}, ["A1"]),
+        ({"recipient": "bob@example.net", "sender": "<>"}, ["B2"]),
+        ({"recipient": "bob@example.net", "sender": "@example.org", "since": NOON - timedelta(days=9)}, ["C3", "A1"]),
+        ({"recipient": "@example.net", "sender": "<>", "status": ("deferred",)}, ["B2"]),
+        ({"recipient": "@example.net", "client": "192.0.2.7", "limit": 1}, ["B2"]),
+        ({"recipient": "bob@example.net", "status": ("bounced",)}, ["B2"]),
+        ({"recipient": "bob@example.net", "message_id": "1@example.org"}, ["A1"]),
+        ({"sender": "'; DROP TABLE delivery_to; --"}, []),
+        ({"recipient": "%s%(x)s{}"}, []),
+    ],
+)
+def test_filters_find_what_fits(
+    reading: "Connection", some_mail: None, wanted: dict[str, Any], expected: list[str]
+) -> None:
+    assert [each.split(">")[0] for each in found(reading, **wanted)] == expected
+
+
+def test_a_record_has_the_fields_of_the_interface(reading: "Connection", some_mail: None) -> None:
+    [record] = search(reading, DeliverySearch(recipient="sales@example.net"))
+    assert tuple(record) == FIELDS
+    assert record["recipient"] == "Eve@Example.NET"
+    assert record["orig_recipient"] == "sales@example.net"
+    assert (record["status"], record["attempts"], record["sender"]) == ("deferred", 1, "")
+    assert record["arrived_at"] == NOON - timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"recipient": "x@example.net"},
+        {"recipient": "x@example.net", "status": ("sent",)},
+        {"sender": "x@example.net", "recipient": "@example.net"},
+    ],
+)
+def test_two_thousand_and_more_are_fetched_as_they_are_needed(
+    reading: "Connection", mail: Any, wanted: dict[str, Any]
+) -> None:
+    with mail._connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO delivery_from (arrived_at, queue_id, host, origin, sender) SELECT timestamptz"
+            " '2026-11-23 12:00Z' + i * interval '1 second', 'Q' || i, 'mx1', 2, 'x@example.net'"
+            " FROM generate_series(1, 4500) i;"
+            "INSERT INTO delivery_to (arrived_at, queue_id, host, recipient, orig_recipient, origin, last_attempt_at,"
+            " status, number, service, dsn, relay, reply, first_attempt_at, attempts, history)"
+            " SELECT arrived_at, queue_id, host, 'x@example.net', '', 2, arrived_at, 'sent', 0, '', '', '', '',"
+            " arrived_at, 1, '{}' FROM delivery_from"
+        )
+    records = search(reading, DeliverySearch(limit=0, **wanted))
+    assert next(records)["queue_id"] == "Q4500"
+    assert [record["queue_id"] for record in records] == [f"Q{i}" for i in range(4499, 0, -1)]
+
+
+def test_values_never_become_sql() -> None:
+    evil = "x'; DROP TABLE delivery_to; --{} %s"
+    asked = DeliverySearch(
+        sender=evil, recipient=evil, queue_id=evil, message_id=evil, client=evil, status=(evil,), limit=3
+    )
+    for wanted in (asked, DeliverySearch(recipient=f"@{evil}", client=f"*{evil}", status=(evil,))):
+        assert "DROP" not in repr(query(wanted, NOON).sql)
+        assert any("DROP" in str(parameter).upper() for parameter in query(wanted, NOON).parameters)
+
+
+def test_searches_only_read(reading: "Connection") -> None:
+    import psycopg2.errors
+
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), reading.cursor() as cursor:
+        cursor.execute("DELETE FROM delivery_to")
+
+
+def test_without_our_tables_the_error_says_what_to_do(database: DatabaseSettings) -> None:
+    with pytest.raises(ConfigurationError, match="journal-postfix migrate"), searching(database) as connection:
+        list(search(connection, DeliverySearch()))
