@@ -75,7 +75,7 @@ def _equal(got: object, wanted: object) -> bool:
     return got == wanted or (got in _ABSENT and wanted is None)
 
 
-def _holds(claim: Claim, got: Any, found: Mapping[int, Mapping[str, Any]]) -> bool:  # noqa: ANN401, PLR0911 - JSON
+def _holds(claim: Claim, got: Any, found: Mapping[int, Mapping[str, Any]]) -> bool:  # noqa: PLR0911 - JSON
     match claim:
         case OneOf(values):
             return any(_equal(got, value) for value in values)
@@ -93,7 +93,7 @@ def _holds(claim: Claim, got: Any, found: Mapping[int, Mapping[str, Any]]) -> bo
             return _equal(got, claim)
 
 
-def _described(claim: Claim, found: Mapping[int, Mapping[str, Any]]) -> str:
+def _described(claim: Claim, found: Mapping[int, Mapping[str, Any]]) -> str:  # noqa: PLR0911 - a claim each
     match claim:
         case OneOf(values):
             return f"one of {values}"

@@ -34,7 +34,9 @@ class _Session(socketserver.StreamRequestHandler):
             while line := self.rfile.readline().rstrip(b"\r\n"):
                 verb = line.partition(b" ")[0].upper()
                 if verb == b"EHLO":
-                    self._say("250-filter.example\r\n250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\r\n250 8BITMIME")
+                    self._say(
+                        "250-filter.example\r\n250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\r\n250 8BITMIME"
+                    )
                 elif verb == b"QUIT":
                     self._say("221 2.0.0 Bye")
                     return

@@ -27,7 +27,7 @@ def several_destinations(draft: Draft) -> None:
     session = draft.session(way, login="right" if way == "submission" else "")
     sender = draft.sender()
     to = _some(draft, 6)
-    if all(outcome.attempts == 1 for d, _ in to for outcome in d.outcomes) and draft.random.random() < 0.1:  # noqa: PLR2004
+    if all(outcome.attempts == 1 for d, _ in to for outcome in d.outcomes) and draft.random.random() < 0.1:
         sender = ""
     headers = draft.random.choice([(), (), (f"Subject: x {draft.mails} from=<fake@evil.example>, status=sent (no)",)])
     mail = draft.mail(session, sender, _addresses(to), *headers)
@@ -91,7 +91,7 @@ def same_message_id(draft: Draft) -> None:
 
 
 def two_aliases_of_one(draft: Draft) -> None:
-    """Two recipients that are aliases of the same address: two deliveries that only the original recipient tells apart."""
+    """Two aliases of the same address: two deliveries that only the original recipient tells apart."""
     session = draft.session()
     sender = draft.sender()
     same = Outcome(recipient="same-{t}@ok.test", status="sent", dsn="2.0.0", peer=True)
@@ -150,11 +150,11 @@ def filtered(draft: Draft) -> None:
         first = replace(
             destination.outcomes[0], status="sent", dsn="2.0.0", attempts=1, relay=_NET, reply="", peer=False, onward=""
         )
-        draft.outcome(
+        hop = draft.outcome(
             f"filtered, first hop: {destination.name}", session, mail, first, token,
             next_queue_id=QueueIdOf(row), recipient_count=len(to), reply=Containing("queued as"),
         )  # fmt: skip
-        del row.claims["parent_queue_id"]
+        row.claims["parent_queue_id"] = QueueIdOf(hop)
 
 
 def expiring(draft: Draft) -> None:

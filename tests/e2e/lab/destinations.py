@@ -10,7 +10,9 @@ ROUNDS: Final = 3
 
 FAKED_REPLY: Final = "2.0.0 Ok, status=bounced (no), to=<nobody@fake.example>; queued as 4F5B7C1234"
 """What a peer answers to try a parser. The queue id looks like one of ours."""
-FAKED_REFUSAL: Final = "5.7.1 to=<x@y.example>, relay=none, dsn=2.0.0, status=sent (250 ok (queued)) ; from=<z@y.example>"
+FAKED_REFUSAL: Final = (
+    "5.7.1 to=<x@y.example>, relay=none, dsn=2.0.0, status=sent (250 ok (queued)) ; from=<z@y.example>"
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """A run being drawn up: the sessions that will be held, and beside each mail what must become of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -9,7 +9,7 @@ import msgspec
 from lab.configuration import SASL_USER
 from lab.destinations import Destination, Outcome
 from lab.mail import Mail, Session
-from lab.truth import AtLeast, Claim, Containing, Given, Moment, OneOf, QueueIdOf, Row, Truth
+from lab.truth import AtLeast, Claim, Containing, Given, Moment, OneOf, QueueIdOf, Row, Truth, Value
 
 SERVICE_OF: Final = {
     "smtpd": "smtpd", "submission": "submission/smtpd", "filtered": "smtpd", "milter": "smtpd", "postscreen": "smtpd",
@@ -64,11 +64,12 @@ class Draft(msgspec.Struct):
 
     def mail(self, session: Session, sender: str, recipients: Sequence[str], *headers: str, **more: object) -> Mail:
         """Add a mail to a session, with a Message-ID of its own unless *more* says otherwise."""
+        domain = sender.rpartition("@")[2] or "src.test"
         fields: dict[str, object] = {
             "sender": sender,
             "recipients": list(recipients),
             "headers": list(headers) or [f"Subject: lab mail {self.mails}"],
-            "message_id": f"lab-{self.mails}-{self.random.randrange(16**6):06x}@{sender.rpartition('@')[2] or 'src.test'}",
+            "message_id": f"lab-{self.mails}-{self.random.randrange(16**6):06x}@{domain}",
         }  # fmt: skip
         mail = msgspec.convert({**fields, **more}, Mail)
         session.mails.append(mail)
@@ -96,17 +97,15 @@ class Draft(msgspec.Struct):
             claims["message_id"] = mail.message_id
         return claims
 
-    def row(
-        self, what: str, session: Session, mail: Mail, find: dict[str, str | None], queue: str = "", **claims: Claim
-    ) -> Row:
+    def row(self, what: str, session: Session, mail: Mail, find: Mapping[str, Value], **claims: Claim) -> Row:
         """Expect a row of this mail: *find* adds to the client's address (or the sender, for local mail)."""
         whose = {"sender": mail.sender} if session.way == "sendmail" else {"client_address": session.client}
         row = Row(
             what=f"{what} ({session.way})",
+            message=f"{session.way} {session.client} {mail.sender}",
             sender=mail.sender,
             find={**whose, **find},
             claims={**self.message_claims(session, mail), **claims},
-            queue=queue,
         )
         self.truth.deliveries.append(row)
         return row
@@ -114,9 +113,11 @@ class Draft(msgspec.Struct):
     def whole(self, what: str, session: Session, mail: Mail, status: Claim, queue: str = "", **claims: Claim) -> Row:
         """Expect the one row of a mail that was never tried for a recipient."""
         recipient = OneOf((None, *mail.recipients))
-        return self.row(
-            what, session, mail, {"message_id": mail.message_id}, queue, status=status, recipient=recipient, **claims
+        row = self.row(
+            what, session, mail, {"message_id": mail.message_id}, status=status, recipient=recipient, **claims
         )
+        row.queue = queue
+        return row
 
     def outcome(self, what: str, session: Session, mail: Mail, outcome: Outcome, token: str, **claims: Claim) -> Row:
         """Expect the row of one recipient."""
@@ -150,6 +151,7 @@ class Draft(msgspec.Struct):
             claims["message_id"] = mail.message_id
         onward = Row(
             what=f"forwarded, {what}",
+            message=f"onward {recipient} {mail.sender}",
             sender=mail.sender,
             find={"sender": mail.sender, "recipient": recipient, "client_address": None},
             claims=claims, peer=True, attempts=1,
@@ -162,6 +164,7 @@ class Draft(msgspec.Struct):
         self.truth.deliveries.append(
             Row(
                 what=f"notice of {what}",
+                message=f"notice {len(self.truth.deliveries)}",
                 find={"sender": "", "recipient": mail.sender, "client_address": None, "orig_recipient": None},
                 claims={
                     "host": self.host, "status": "sent", "dsn": "2.0.0", "attempts": 1, "message_id": Given(),
@@ -200,6 +203,7 @@ class Draft(msgspec.Struct):
         }  # fmt: skip
         row = Row(
             what=f"{more.get('action', 'reject')} ({session.way})",
+            message="",
             find={"client_address": session.client, "recipient": recipient},
             claims={**claims, **more},
         )

@@ -1,11 +1,11 @@
 """Scenarios of mail that an administrator holds, releases, requeues, expires or deletes."""
 
-import msgspec
+from msgspec.structs import replace
 
 from lab.destinations import LATER, OK, ROUNDS, SOFT, Outcome
 from lab.drafting import Draft, Handling
 from lab.mail import Mail, Session
-from lab.truth import AtLeast, Containing, OneOf, Row
+from lab.truth import AtLeast, Containing, QueueIdOf, Row
 
 _SOFT, _OK = SOFT.outcomes[0], OK.outcomes[0]
 
@@ -79,13 +79,13 @@ def requeued(draft: Draft) -> None:
         who = draft.sender()
         outcome, token = destination.outcomes[0], draft.token()
         mail = draft.mail(session, who, [destination.address.format(t=token)])
-        first = msgspec.structs.replace(outcome, status="deferred", peer=False, attempts=1)
-        row = draft.outcome("requeued, before", session, mail, first, token, recipient_count=1)
-        row.claims |= {"status": OneOf(("deferred", "queued")), "dsn": Containing("4.")}
-        del row.claims["next_queue_id"]
-        row.queue = ""
-        again: Outcome = msgspec.structs.replace(outcome, attempts=1 if destination is LATER else ROUNDS)
+        first = replace(outcome, status="deferred", peer=False, attempts=1)
+        before = draft.outcome("requeued, before", session, mail, first, token, recipient_count=1)
+        again: Outcome = replace(outcome, attempts=1 if destination is LATER else ROUNDS)
         local = Session(way="sendmail", client="", mails=[])
-        row = draft.outcome("requeued, after", local, mail, again, token, recipient_count=1, arrived_at=draft.run)
-        row.find |= {"client_address": None}
+        after = draft.outcome("requeued, after", local, mail, again, token, recipient_count=1, arrived_at=draft.run)
+        after.find["client_address"] = None
+        after.claims["parent_queue_id"] = QueueIdOf(before)
+        before.claims |= {"dsn": Containing("4."), "next_queue_id": QueueIdOf(after)}
+        before.queue = ""
         draft.handlings.append(Handling(0, "-r", who))

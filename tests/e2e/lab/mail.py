@@ -103,7 +103,7 @@ def _offer(client: smtplib.SMTP, mail: Mail, session: Session) -> bool:
             client.docmd("RSET" if mail.ending != "quit" else "QUIT")
             return mail.ending != "quit"
         _expect(client.docmd("DATA"), mail.data_answer, session)
-        if mail.data_answer != 354:  # noqa: PLR2004 - SMTP's
+        if mail.data_answer != 354:
             client.docmd("RSET")
             return True
         data = smtplib._quote_periods(mail.content())  # type: ignore[attr-defined]

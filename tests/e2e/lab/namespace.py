@@ -9,7 +9,7 @@ from typing import Final, Self
 
 HOST: Final = "mx1"
 
-_HOLD: Final = f'hostname {HOST} && {{0}} echo ready && read -r _'
+_HOLD: Final = f"hostname {HOST} && {{0}} echo ready && read -r _"
 
 
 class Namespace:
@@ -58,7 +58,7 @@ class Namespace:
         """Return the command line that runs *words* inside."""
         if self._holder is None:
             return [os.fspath(word) for word in words]
-        return ["nsenter", f"--target={self._holder.pid}", *self._kinds, "--", *map(os.fspath, words)]
+        return ["nsenter", f"--target={self._holder.pid}", *self._kinds, "--", *(os.fspath(word) for word in words)]
 
 
 class NamespaceError(RuntimeError):

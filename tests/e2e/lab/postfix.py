@@ -14,9 +14,7 @@ from typing import Final, Self
 
 import msgspec
 
-from lab.configuration import (
-    PROGRAMS, SASL_CONF, SASL_PASSWORD, SASL_USER, SERVICES, main_cf, master_cf, tables
-)  # fmt: skip
+from lab.configuration import PROGRAMS, SASL_CONF, SASL_PASSWORD, SASL_USER, SERVICES, main_cf, master_cf, tables
 from lab.namespace import Namespace
 from lab.ports import free_ports
 

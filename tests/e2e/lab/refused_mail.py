@@ -1,5 +1,7 @@
 """Scenarios of mail that is refused, held or discarded on its way in, or given up by the client."""
 
+from msgspec.structs import replace
+
 from lab.configuration import SIZE_LIMIT
 from lab.destinations import OK, SOFT
 from lab.drafting import Draft
@@ -90,7 +92,7 @@ def postscreen(draft: Draft) -> None:
     """Refused by postscreen, whose lines have commas."""
     session = draft.session("postscreen", network=88)
     mail = draft.mail(session, draft.sender(), [_ok(draft)], answers=[550])
-    draft.refused(session, mail, mail.recipients[0], 550, "5.7.1", service="postscreen", client_name=OneOf((None, "")))
+    draft.refused(session, mail, mail.recipients[0], 550, "5.3.2", service="postscreen", client_name=OneOf((None, "")))
 
 
 def warned(draft: Draft) -> None:
@@ -174,7 +176,8 @@ def redirected(draft: Draft) -> None:
     who = draft.sender()
     token = draft.token()
     mail = draft.mail(session, who, [SOFT.address.format(t=token)], f"X-Lab: redirect {token}@ok.test")
-    _accepted(draft, "header redirect", session, mail, 0)
+    elsewhere = replace(OK.outcomes[0], orig_recipient=SOFT.address)
+    draft.outcome("header redirect", session, mail, elsewhere, token, recipient_count=1)
 
 
 def discarded_recipient(draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""A whole run: peers and Postfix started, all mail sent, the queue run and handled, the truth confirmed, the log taken."""
+"""A whole run: all mail sent, the queue run and handled, the truth confirmed by queue and peers, the log taken."""
 
 import time
 from collections import Counter
@@ -10,6 +10,7 @@ import msgspec
 from lab.configuration import BOUNCE_LIFETIME
 from lab.destinations import ROUNDS
 from lab.drafting import Draft
+from lab.journald import Journald
 from lab.mail import send
 from lab.mix import draw_up
 from lab.namespace import Namespace
@@ -42,27 +43,38 @@ def run(seed: int, mails: int, *, long_ids: bool) -> Run:
     return Run(log, draft.truth, draft.mails, time.monotonic() - started)
 
 
+def run_into(journald: Journald, seed: int, mails: int, *, long_ids: bool) -> Run:
+    """Run the mix of *seed* through a Postfix of its own that logs to the journal."""
+    started = time.monotonic()
+    namespace = journald.namespace
+    with Peers() as peers:
+        draft = draw_up(seed, mails, namespace.host)
+        with Postfix(namespace, peers.ports, long_ids=long_ids, syslog=True) as postfix:
+            put_through(draft, postfix, peers)
+    return Run(journald.lines(), draft.truth, draft.mails, time.monotonic() - started)
+
+
 def put_through(draft: Draft, postfix: Postfix, peers: Peers) -> None:
     """Send all mail, make the queue runs, handle what is to be handled; raises AssertionError for an untrue truth."""
-    under_way = len({row.find["client_address"] for row in draft.truth.deliveries if row.queue == "active"})
+    under_way = len({row.message for row in draft.truth.deliveries if row.queue == "active"})
     peers.filter.next_port = postfix.ports["reinject"]
     draft.run.note(time.time())
     with ThreadPoolExecutor(_CLIENTS) as pool:
         list(pool.map(lambda session: send(postfix, session), draft.sessions))
     sent = time.time()
     queued = postfix.wait_until_quiet(under_way)
-    for round_ in range(ROUNDS):
+    for done in range(ROUNDS):
         for handling in draft.handlings:
-            if handling.after == round_:
+            if handling.after == done:
                 _handle(postfix, queued, handling.option, handling.sender)
-        queued = postfix.wait_until_quiet(under_way)
-        if round_ < ROUNDS - 1:
-            if round_ == ROUNDS - 2:
-                time.sleep(max(0.0, sent + BOUNCE_LIFETIME + 1 - time.time()))  # what is to expire gets old by this
+        postfix.wait_until_quiet(under_way)
+        if done + 1 < ROUNDS:
+            if done + 2 == ROUNDS:  # what is to expire must be old enough by the last of the queue runs
+                time.sleep(max(0.0, sent + BOUNCE_LIFETIME + 1 - time.time()))
             postfix.flush()
             queued = postfix.wait_until_quiet(under_way)
     draft.run.note(time.time())
-    _confirm(draft.truth, queued, peers.taken())
+    _confirm(draft.truth, postfix.queued(), peers.taken())
 
 
 def _handle(postfix: Postfix, queued: list[Queued], option: str, sender: str) -> None:

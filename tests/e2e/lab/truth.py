@@ -72,6 +72,8 @@ class Row(msgspec.Struct, eq=False, kw_only=True):
 
     what: str
     """The scenario, for people."""
+    message: str
+    """Names the message among those of the run: rows of one queue id have it in common."""
     sender: str = ""
     """The envelope sender that there was, whether it gets printed or not."""
     find: dict[str, Value]
