@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg2.errors
 import pytest
 
 from schemas.errors import ConfigurationError
@@ -33,7 +34,8 @@ def some_mail(mail: Any) -> None:
     mail.message("D4", sender="a_b@sub.example.org", held_at=0)
 
 
-def test_newest_first_within_the_last_day_that_the_log_has(reading: "Connection", some_mail: None) -> None:
+@pytest.mark.usefixtures("some_mail")
+def test_newest_first_within_the_last_day_that_the_log_has(reading: "Connection") -> None:
     assert found(reading) == ["D4>None", "C3>bob@example.net", "B2>Eve@Example.NET", "B2>bob@example.net"]
 
 
@@ -95,13 +97,13 @@ def test_a_host_with_a_wrong_clock_does_not_hide_the_others(reading: "Connection
         ({"recipient": "%s%(x)s{}"}, []),
     ],
 )
-def test_filters_find_what_fits(
-    reading: "Connection", some_mail: None, wanted: dict[str, Any], expected: list[str]
-) -> None:
+@pytest.mark.usefixtures("some_mail")
+def test_filters_find_what_fits(reading: "Connection", wanted: dict[str, Any], expected: list[str]) -> None:
     assert [each.split(">")[0] for each in found(reading, **wanted)] == expected
 
 
-def test_a_record_has_the_fields_of_the_interface(reading: "Connection", some_mail: None) -> None:
+@pytest.mark.usefixtures("some_mail")
+def test_a_record_has_the_fields_of_the_interface(reading: "Connection") -> None:
     [record] = search(reading, DeliverySearch(recipient="sales@example.net"))
     assert tuple(record) == FIELDS
     assert record["recipient"] == "Eve@Example.NET"
@@ -148,8 +150,6 @@ def test_values_never_become_sql() -> None:
 
 
 def test_searches_only_read(reading: "Connection") -> None:
-    import psycopg2.errors
-
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), reading.cursor() as cursor:
         cursor.execute("DELETE FROM delivery_to")
 
