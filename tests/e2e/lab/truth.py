@@ -88,7 +88,7 @@ class Row(msgspec.Struct, eq=False, kw_only=True):
     @property
     def status(self) -> Claim:
         """What must have become of it."""
-        return self.claims.get("status")
+        return self.claims.get("status", self.find.get("status"))
 
 
 class Truth(msgspec.Struct):
