@@ -11,7 +11,7 @@ import msgspec
 from schemas.deliveries import DeliveryFrom, DeliveryTo
 
 MAX_HISTORY: Final = 200
-"""Earlier attempts that a row keeps; a message tried more often keeps the latest of them."""
+"""Earlier attempts that a row keeps, and as many earlier rejections: the latest. Also the most that it counts."""
 MAX_ENTRY_REPLY: Final = 160
 """Characters of the reply that an earlier attempt keeps."""
 
@@ -43,11 +43,16 @@ def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
             setattr(row, field, theirs)
 
 
-def attempt_order(row: DeliveryTo) -> tuple[str, int, int, str, str, str, str, str, str]:
-    """Return what orders a row's latest attempt among others of the same delivery: time first, then how final it is."""
-    rank = STATUS_RANK.get(row.status, 2)
+def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
+    """Return what orders a row's latest attempt among others of the same delivery: time first, then how final it is.
+
+    Every field of the attempt takes part, so that two attempts of one order are one attempt. None comes first.
+    """
     return (
-        row.last_attempt_at, rank, row.number, row.status, row.dsn, row.relay, row.reply, row.service, row.delays or "",
+        row.last_attempt_at, STATUS_RANK.get(row.status, 2), row.number, row.status, row.dsn, row.relay, row.reply,
+        row.service, row.delays is not None, row.delays or "", row.delay is not None, row.delay or 0.0,
+        row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
+        row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
     )  # fmt: skip
 
 
@@ -58,7 +63,7 @@ def attempt_entry(row: DeliveryTo) -> str:
     """
     reply = row.reply[:MAX_ENTRY_REPLY]
     rank = STATUS_RANK.get(row.status, 2)
-    return f"{row.last_attempt_at}\t{rank}\t{row.number:04d}\t{row.status}\t{row.dsn}\t{row.relay}\t{reply}"
+    return f"{row.last_attempt_at}\t{rank}\t{row.number:010d}\t{row.status}\t{row.dsn}\t{row.relay}\t{reply}"
 
 
 def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
@@ -66,17 +71,43 @@ def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
     row.origin = max(row.origin, other.origin)
     ours, theirs = attempt_entry(row), attempt_entry(other)
     later = attempt_order(other) > attempt_order(row)
-    attempts = 0
     if ours != theirs or row.history != other.history:
-        earlier = sorted({*row.history, *other.history, ours, theirs} - {theirs if later else ours})
-        attempts = sum("\trejected\t" not in entry for entry in earlier)
-        row.history = earlier[-MAX_HISTORY:]
+        row.history = united_history({*row.history, *other.history, ours, theirs}, theirs if later else ours)
     if later:
         for field in LATEST_FIELDS:
             setattr(row, field, getattr(other, field))
-    attempts += row.status != "rejected"
-    row.attempts = max(attempts, row.attempts, other.attempts)
+    row.attempts = max(row.attempts, other.attempts, counted_attempts(row))
     row.first_attempt_at = min(row.first_attempt_at, other.first_attempt_at)
+
+
+def united_history(entries: set[str], latest: str) -> list[str]:
+    """Return the history of a row whose attempts are *entries*, of which *latest* is the row's own.
+
+    Rejections are capped for themselves: if they could displace attempts, the order of merging would show.
+    """
+    earlier = sorted(entries - {latest})
+    if len(earlier) <= MAX_HISTORY:
+        return earlier
+    attempts = [entry for entry in earlier if not _is_rejection(entry)]
+    rejections = [entry for entry in earlier if _is_rejection(entry)]
+    return sorted(attempts[-MAX_HISTORY:] + rejections[-MAX_HISTORY:])
+
+
+def counted_attempts(row: DeliveryTo) -> int:
+    """Return how many attempts the row itself knows of, MAX_HISTORY at most: what was cut off can't be counted."""
+    known = sum(not _is_rejection(entry) for entry in row.history) + (row.status != "rejected")
+    return min(known, MAX_HISTORY)
+
+
+def normalise_delivery(row: DeliveryTo) -> None:
+    """Make a row that someone else wrote fit to be merged: its history as a merge would have left it."""
+    if row.history:
+        row.history = united_history({*row.history}, attempt_entry(row))
+    row.attempts = max(row.attempts, counted_attempts(row))
+
+
+def _is_rejection(entry: str) -> bool:
+    return entry.split("\t", 2)[1:2] == ["0"]
 
 
 def copy_delivery(row: DeliveryTo) -> DeliveryTo:

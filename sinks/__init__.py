@@ -1,0 +1,1 @@
+"""The sink stage: writes deliveries into PostgreSQL, together with how far their topics were read."""

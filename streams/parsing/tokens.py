@@ -8,6 +8,7 @@ from schemas.keys import QUEUE_ID
 
 MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
+MAX_ID: Final = 512
 
 ADDRESS: Final = r'((?:[^">\\]++|"(?:[^"\\]++|\\.)*+"|\\.)*+|[^>]*+)'
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
@@ -41,10 +42,9 @@ def client(name: str, ip: str, port: str | None) -> dict[str, str | int]:
 
 def bare_id(value: str) -> str:
     """Return a message id without the ``<>`` around it."""
-    value = value[:MAX_TEXT]
     if value.startswith("<") and value.endswith(">"):
-        return value[1:-1]
-    return value
+        value = value[1:-1]
+    return value if len(value) <= MAX_ID else _cut(value, MAX_ID)
 
 
 def response(text: str) -> tuple[int | None, str | None]:

@@ -1,0 +1,151 @@
+"""Writes batches: rows and positions in one transaction, merged into what is there."""
+
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from schemas.settings import Settings
+from sinks.batches import Batch
+from sinks.connecting import connect
+from sinks.day_partitions import DayPartitions
+from sinks.staging import FROM, NOQUEUE, TO, Staged, copy_text
+
+TopicPartition = tuple[str, int]
+
+REFUSALS: Final = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError, ValueError)
+"""What psycopg2 raises for a row that can't be stored: a NUL or a lone surrogate is a ValueError there."""
+
+_QUERIES: Final = files("sinks") / "queries"
+
+
+class PositionMovedError(Exception):
+    """Another sink has written since: this one's view of its partitions is old, and it must start afresh."""
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """What a batch covers of one partition: from the offset that the database has (None: none yet) to the next."""
+
+    expected: int | None
+    next: int
+
+
+def query(name: str) -> str:
+    """Return the statement in ``sinks/queries/{name}.sql``."""
+    return (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
+
+
+class Writer:
+    """A connection that writes batches."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect and prepare. Raises ConfigurationError, TryAgainLaterError."""
+        self._connection: Connection = connect(settings.database)
+        self._days = DayPartitions(self._connection, settings.sink.days_ahead)
+        self._lifetime = f"{settings.stream.queue_lifetime_days} days"
+        with self._connection, self._connection.cursor() as cursor:
+            for staged in (FROM, TO, NOQUEUE):
+                cursor.execute(staged.create)
+            cursor.execute("CREATE TEMPORARY TABLE part_joins (part_arrived_at timestamptz, queue_id text, host text,"
+                           " arrived_at timestamptz, origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
+            for name in ("merge_from", "merge_to", "insert_noqueue"):
+                cursor.execute(f"PREPARE {name} AS {query(name)}")
+        self._find_joins = query("find_joins")
+        self._move_from = query("move_from")
+        self._move_to = query("move_to")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def positions(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        """Return the next offset of each partition of *topics* that was written before."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT topic, partition, next_offset FROM sink_positions WHERE topic = ANY(%s)", (list(topics),)
+            )
+            return {(topic, partition): offset for topic, partition, offset in cursor.fetchall()}
+
+    def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions]) -> None:
+        """Store *batch* and *positions*, both or neither.
+
+        Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
+        """
+        self._days.ensure(batch.days())
+        with self._connection, self._connection.cursor() as cursor:
+            for partition, position in sorted(positions.items()):
+                _advance(cursor, partition, position)
+            self._merge(cursor, batch)
+
+    def refuses(self, batch: Batch) -> bool:
+        """Say whether PostgreSQL refuses something in *batch*; nothing is stored. Raises what does not lie in it."""
+        try:
+            self._days.ensure(batch.days())
+            with self._connection.cursor() as cursor:
+                self._merge(cursor, batch)
+        except REFUSALS:
+            return True
+        finally:
+            if not self._connection.closed:
+                self._connection.rollback()
+        return False
+
+    def _merge(self, cursor: Cursor, batch: Batch) -> None:
+        if batch.withdrawn:
+            keys = list(zip(*batch.withdrawn, strict=True))
+            for table in ("delivery_from", "delivery_to"):
+                cursor.execute(
+                    f"DELETE FROM {table} USING unnest(%s::text[], %s::text[], %s::timestamptz[]) AS gone "  # noqa: S608
+                    f"(host, queue_id, arrived_at) WHERE {table}.arrived_at = gone.arrived_at "
+                    f"AND {table}.queue_id = gone.queue_id AND {table}.host = gone.host AND {table}.origin < 2",
+                    [list(column) for column in keys],
+                )
+        _stage(cursor, FROM, list(batch.messages.values()))
+        _stage(cursor, TO, list(batch.deliveries.values()))
+        _stage(cursor, NOQUEUE, list(batch.rejections.values()))
+        if batch.messages:
+            cursor.execute("EXECUTE merge_from")
+        if batch.deliveries:
+            cursor.execute("EXECUTE merge_to")
+        if batch.rejections:
+            cursor.execute("EXECUTE insert_noqueue")
+        if batch.messages or batch.deliveries:
+            self._join_parts(cursor)
+
+    def _join_parts(self, cursor: Cursor) -> None:
+        """Move part rows into the messages that they turn out to belong to; one a message at a time."""
+        cursor.execute(self._find_joins, {"lifetime": self._lifetime})
+        while cursor.rowcount > 0:
+            cursor.execute("DELETE FROM staged_from; DELETE FROM staged_to")
+            cursor.execute(self._move_from)
+            cursor.execute("EXECUTE merge_from")
+            cursor.execute(self._move_to)
+            cursor.execute("EXECUTE merge_to")
+            cursor.execute("DELETE FROM part_joins")
+            cursor.execute(self._find_joins, {"lifetime": self._lifetime})
+
+
+def _stage(cursor: Cursor, staged: Staged, rows: Sequence[msgspec.Struct]) -> None:
+    if rows:
+        cursor.copy_expert(staged.copy, io.StringIO(copy_text(staged.columns, rows)))
+
+
+def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:
+    if position.expected is None:
+        cursor.execute(
+            "INSERT INTO sink_positions (topic, partition, next_offset) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (*partition, position.next),
+        )
+    else:
+        cursor.execute(
+            "UPDATE sink_positions SET next_offset = %s, updated_at = now() "
+            "WHERE topic = %s AND partition = %s AND next_offset = %s",
+            (position.next, *partition, position.expected),
+        )
+    if cursor.rowcount != 1:
+        raise PositionMovedError(f"{partition[0]}[{partition[1]}] is not at {position.expected} any more")
