@@ -21,6 +21,7 @@ START_SECONDS: Final = 30.0
 """How long a broker that does not answer is waited for when a run begins: nothing was read yet that could be lost."""
 
 _STEP: Final = 1.0
+_GATHER: Final = 0.05  # the library waits that long for more, even at the end
 _DEADLY: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - the library's names
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -47,6 +48,7 @@ class Positions:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,  # the end is what is waited for
                 "auto.offset.reset": "earliest",
                 "error_cb": self._on_error,
                 "logger": quiet,
@@ -98,7 +100,7 @@ class Positions:
         return found
 
     def _messages(self, *, timeout: float) -> list[Any]:
-        messages = self._consumer.consume(10_000, timeout)
+        messages = self._consumer.consume(10_000, min(timeout, _GATHER))
         if not messages:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
         return messages

@@ -56,7 +56,7 @@ class Written:
             consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
             records = []
             while left:
-                for message in consumer.consume(1000, 1):
+                for message in consumer.consume(1000, 0.05):
                     error = message.error()
                     if error is None:
                         records.append((message.partition(), message.key(), message.value()))
