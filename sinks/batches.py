@@ -39,7 +39,7 @@ class Batch(msgspec.Struct):
     def add(self, topics: Topics, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Take in one record of *topic*. Raises BadRecordError."""
         if value is None:
-            self._withdraw(key or b"", topic == topics.delivery_from.name)
+            self._withdraw(key or b"", whole=topic == topics.delivery_from.name)
         elif topic == topics.delivery_to.name:
             self._add_delivery(decode_delivery_to(value))
         elif topic == topics.delivery_from.name:
@@ -68,8 +68,8 @@ class Batch(msgspec.Struct):
         else:
             merge_deliveries(known, row)
 
-    def _withdraw(self, key: bytes, whole: bool) -> None:
-        """Take back what was written under an earlier guess of a message's arrival: it comes again under a better one."""
+    def _withdraw(self, key: bytes, *, whole: bool) -> None:
+        """Take back what was written under an earlier guess of an arrival: it comes again under a better one."""
         try:
             parts = msgspec.json.decode(key, type=tuple[str, ...])
             host, queue_id, arrived_at = parts[:3]

@@ -32,7 +32,7 @@ class DayPartitions:
     def ensure(self, days: Iterable[str]) -> None:
         """Make partitions for *days* (``2026-11-23``), and for today and the days ahead.
 
-        Days before the first, or far ahead, have none of their own: their rows go where the tables' first migration says.
+        Days before the first, or far ahead, have none of their own: their rows go where the first migration says.
         """
         today = datetime.now(UTC).date()
         wanted = {today + timedelta(days=n) for n in range(self._ahead.days + 1)}

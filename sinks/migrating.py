@@ -76,11 +76,12 @@ def migrate(settings: Settings) -> list[str]:
                     (migration.name, migration.checksum),
                 )
                 done.append(migration.name)
-        return done
     except psycopg2.Error as error:
         raise ConfigurationError(
             f"cannot migrate database {settings.database.dbname}: {' '.join(str(error).split())}; nothing was changed"
         ) from error
+    else:
+        return done
     finally:
         connection.close()
 

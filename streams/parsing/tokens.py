@@ -21,11 +21,14 @@ _response = re.compile(r"(?:(\d{3})[ -])?(?:([245]\.\d{1,3}\.\d{1,3}) )?").match
 
 
 def address(text: str) -> str:
-    """Return an address, cut where it is longer than any real one, with a digest so that two stay two."""
-    if len(text) <= MAX_ADDRESS:
-        return text
+    """Return an address, cut where it is longer than any real one."""
+    return text if len(text) <= MAX_ADDRESS else _cut(text, MAX_ADDRESS)
+
+
+def _cut(text: str, most: int) -> str:
+    """Cut *text*, with a digest so that two stay two: an index takes no value of any length."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{text[: MAX_ADDRESS - 9]}…{digest}"
+    return f"{text[: most - 9]}…{digest}"
 
 
 def client(name: str, ip: str, port: str | None) -> dict[str, str | int]:

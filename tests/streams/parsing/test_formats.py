@@ -103,3 +103,16 @@ def test_a_cut_line_gives_what_is_there_or_nothing() -> None:
         if attempt is not None:
             assert attempt.recipient == "b@example.org"
             assert whole["facts"]["attempt"]["reply"].startswith(attempt.reply)
+
+
+def test_what_is_too_long_for_an_index_is_cut_and_two_stay_two() -> None:
+    text = "9D5CB98A3E3: to=<{}>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=deferred (x)"
+    one, other = (parse("postfix/smtp", text.format("a" * 5000 + end)).attempt for end in "xy")
+    assert one is not None
+    assert other is not None
+    assert len(one.recipient) <= 256
+    assert one.recipient != other.recipient
+
+    ids = [parse("postfix/cleanup", f"9D5CB98A3E3: message-id=<{'a' * 5000}{end}>").message for end in "xy"]
+    assert all(message is not None and len(message["message_id"]) <= 512 for message in ids)
+    assert ids[0] != ids[1]
