@@ -32,9 +32,11 @@ def kafka_jars(settings: Settings) -> Path:
 
     Raises ConfigurationError (a wrong folder, a missing extra) and TryAgainLaterError (the jars can't be had).
     """
+    folder = (settings.kafka_jars or settings.cache_dir / f"kafka-{KAFKA_VERSION}").absolute()
+    if ":" in str(folder):
+        raise ConfigurationError(f"{folder} has a colon in its name, which Java reads as two folders: give another one")
     if settings.kafka_jars is not None:
-        return _given(settings.kafka_jars)
-    folder = settings.cache_dir / f"kafka-{KAFKA_VERSION}"
+        return _given(folder)
     if _wrong(folder):
         made_folder(settings.cache_dir, mode=0o755)
         try:

@@ -53,9 +53,7 @@ def run_python() -> Iterator[Program]:
 
     yield run
     for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        process.communicate(timeout=60)  # the end of its input is its end
 
 
 class Records:
