@@ -62,7 +62,8 @@ class DayPartitions:
                 cursor.execute(SQL("CREATE TABLE {new} (LIKE {table} INCLUDING ALL)").format(**names))
                 cursor.execute(
                     SQL(
-                        "WITH moved AS (DELETE FROM {later} WHERE {column} >= {begin} AND {column} < {end} RETURNING *) "
+                        "WITH moved AS ("
+                        "DELETE FROM {later} WHERE {column} >= {begin} AND {column} < {end} RETURNING *) "
                         "INSERT INTO {new} SELECT * FROM moved"
                     ).format(**names)
                 )

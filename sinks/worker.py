@@ -275,6 +275,6 @@ class _Sink:
 def _position_lost(partition: Partition, position: int | None, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{partition[0]}[{partition[1]}] was written up to offset {position}, but {why}: the topic was made anew, "
-        "or its retention passed rows that were never written. Bring the topic back, or delete the row of this partition from "
-        "sink_positions to begin with what is there (rows merge into those in the database)"
+        "or its retention passed rows that were never written. Bring the topic back, or delete the row of this "
+        "partition from sink_positions to begin with what is there (rows merge into those in the database)"
     )

@@ -89,10 +89,9 @@ def query(wanted: DeliverySearch, newest_arrival: datetime | None) -> Condition:
     """Return the query; *newest_arrival* ends the window of a search that names none."""
     window = _window(wanted, newest_arrival)
     message = _message_conditions(wanted)
-    effective = _status_conditions(wanted)
-    if wanted.recipient is None:
-        recipient: list[Condition] = []
-    else:
+    effective = [condition("d.status = ANY(%s)", statuses(wanted.status))] if wanted.status else []
+    recipient: list[Condition] = []
+    if wanted.recipient is not None:
         whom = asked(wanted.recipient)
         recipient = [address_condition("d.recipient", whom)]
         if whom.kind == "whole":
@@ -100,7 +99,31 @@ def query(wanted: DeliverySearch, newest_arrival: datetime | None) -> Condition:
             return _query(_FROM_RECIPIENTS, wanted, [*window, also_before_aliases], [*message, *effective])
     if message and (recipient or effective):
         return _query(_FROM_MESSAGES, wanted, [*window, *message], [*recipient, *effective])
-    return _query(_DIRECT, wanted, [], [*window, *message, *recipient, *effective])
+    if recipient:
+        return _query(_FROM_RECIPIENTS, wanted, [*window, *recipient], effective)
+    text, implied = _by_status(wanted)
+    if implied:
+        return _query(text, wanted, [*window, *implied], effective)
+    return _query(_DIRECT, wanted, [], [*window, *message, *effective])
+
+
+# What a row must have for the view to give it that status: few rows do, and they are found without the view.
+_OF_RECIPIENTS: Final = {"bounced": "d.status = 'bounced'", "deferred": "d.status <> 'sent'"}
+_OF_MESSAGES: Final = {
+    "held": "(d.held_at IS NOT NULL OR d.queued_at IS NULL)",
+    "expired": "d.expired_at IS NOT NULL",
+    "deleted": "d.deleted_at IS NOT NULL",
+    "cancelled": "(d.cancelled_at IS NOT NULL OR d.queued_at IS NULL)",
+}
+
+
+def _by_status(wanted: DeliverySearch) -> tuple[str, list[Condition]]:
+    """Return the query and the conditions for a search by status alone, none where the status implies none."""
+    asked_for = statuses(wanted.status)
+    for text, implied in ((_FROM_RECIPIENTS, _OF_RECIPIENTS), (_FROM_MESSAGES, _OF_MESSAGES)):
+        if asked_for and implied.keys() >= set(asked_for):
+            return text, [joined([condition(implied[status]) for status in asked_for], " OR ")]
+    return _DIRECT, []
 
 
 def _query(text: str, wanted: DeliverySearch, driving: list[Condition], where: list[Condition]) -> Condition:
@@ -132,14 +155,4 @@ def _message_conditions(wanted: DeliverySearch) -> list[Condition]:
         conditions.append(message_id_condition("d.message_id", wanted.message_id))
     if wanted.client is not None:
         conditions.append(client_condition("d.client_name", "d.client_address", wanted.client))
-    return conditions
-
-
-def _status_conditions(wanted: DeliverySearch) -> list[Condition]:
-    if not wanted.status:
-        return []
-    asked_for = statuses(wanted.status)
-    conditions = [condition("d.status = ANY(%s)", asked_for)]
-    if set(asked_for) <= {"bounced", "deferred"}:  # follows from that, and has an index
-        conditions.append(condition("d.logged_status <> 'sent'"))
     return conditions

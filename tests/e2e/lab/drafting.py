@@ -111,11 +111,20 @@ class Draft(msgspec.Struct):
         return row
 
     def whole(self, what: str, session: Session, mail: Mail, status: Claim, queue: str = "", **claims: Claim) -> Row:
-        """Expect the one row of a mail that was never tried for a recipient."""
-        recipient = OneOf((None, *mail.recipients))
-        row = self.row(
-            what, session, mail, {"message_id": mail.message_id}, status=status, recipient=recipient, **claims
-        )
+        """Expect the one row of a mail that was never tried for a recipient; its session has no other such mail.
+
+        Its Message-ID is logged or not: what is refused or discarded by a header is not read any further.
+        """
+        said: dict[str, Claim] = {
+            "recipient": OneOf((None, *mail.recipients)),
+            "message_id": mail.message_id
+            if status in {"held", "queued", "deleted"}
+            else OneOf((None, mail.message_id)),
+            "attempts": 0,
+            "first_attempt_at": None,
+            "next_queue_id": None,
+        }
+        row = self.row(what, session, mail, {}, **{**said, "status": status, **claims})
         row.queue = queue
         return row
 

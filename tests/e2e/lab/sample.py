@@ -15,57 +15,27 @@ _DOMAINS: Final = {
     "ok": "example.com", "app.src": "app.shop.example", "src": "shop.example", "SRC": "SHOP.example",
     "Ok": "Example.com", "soft": "busy.example.net", "later": "grey.example.net", "hard": "example.net",
     "data": "strict.example.net", "drop": "flaky.example.net", "refused": "down.example.net",
-    "trick": "odd.example.net", "fake": "picky.example.net", "lmtp": "staff.example.edu", "full": "students.example.edu",
+    "trick": "odd.example.net", "fake": "picky.example.net", "lmtp": "staff.example.edu",
+    "full": "students.example.edu",
     "pipeok": "archive.example.com", "pipetemp": "tickets.example.com", "pipeperm": "fax.example.com",
     "discard": "noreply.example.com", "error": "closed.example.net", "retry": "paused.example.net",
     "vmail": "hosted.example", "mx1.lab": "mx1.example.org", "lab": "example.org", "alias": "lists.example.org",
-    "tar": "silent.example.net", "spam": "spam.example", "bad.helo": "bad.example", "client.example": "app.shop.example",
+    "tar": "silent.example.net", "spam": "spam.example", "bad.helo": "bad.example",
+    "client.example": "app.shop.example",
     "filter.example": "filter.example.org",
 }  # fmt: skip
 _WORDS: Final = (
     ("labfilter", "filter"), ("labpipe", "archive"), ("labtemp", "tickets"), ("labperm", "fax"), ("X-Lab", "X-Policy"),
     ("lab milter", "milter"), ("lab mail", "mail"), ("lab: ", ""), ("lab ", "policy "), ("lab-", "m"),
 )  # fmt: skip
-_FIRST: Final = [
-    "anna",
-    "ben",
-    "carla",
-    "david",
-    "emma",
-    "felix",
-    "greta",
-    "hugo",
-    "ines",
-    "jonas",
-    "karin",
-    "leo",
-    "mara",
-    "nils",
-    "olga",
-    "paul",
-    "rosa",
-    "simon",
-    "tina",
-    "uwe",
-]
-_LAST: Final = [
-    "adler",
-    "berger",
-    "clemens",
-    "dorn",
-    "ebert",
-    "fischer",
-    "graf",
-    "huber",
-    "iser",
-    "jung",
-    "klein",
-    "lange",
-    "maier",
-    "novak",
-    "otto",
-    "pohl",
-]
+_FIRST: Final = (
+    "anna", "ben", "carla", "david", "emma", "felix", "greta", "hugo", "ines", "jonas",
+    "karin", "leo", "mara", "nils", "olga", "paul", "rosa", "simon", "tina", "uwe",
+)  # fmt: skip
+_LAST: Final = (
+    "adler", "berger", "clemens", "dorn", "ebert", "fischer", "graf", "huber",
+    "iser", "jung", "klein", "lange", "maier", "novak", "otto", "pohl",
+)  # fmt: skip
 
 _NETWORKS: Final = {"20": "192.0.2", "66": "203.0.113", "77": "203.0.113", "88": "203.0.113"}
 _DOMAIN: Final = re.compile(

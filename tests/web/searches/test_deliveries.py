@@ -157,3 +157,45 @@ def test_searches_only_read(reading: "Connection") -> None:
 def test_without_our_tables_the_error_says_what_to_do(database: DatabaseSettings) -> None:
     with pytest.raises(ConfigurationError, match="journal-postfix migrate"), searching(database) as connection:
         list(search(connection, DeliverySearch()))
+
+
+MOMENTS = (
+    "held_at",
+    "released_at",
+    "expired_at",
+    "deleted_at",
+    "cancelled_at",
+    "discarded_at",
+    "rejected_at",
+    "removed_at",
+)
+
+
+def test_a_search_by_status_finds_exactly_what_has_it(reading: "Connection", mail: Any) -> None:
+    logged = (None, "sent", "deferred", "bounced", "rejected", "SOFTBOUNCE", "deliverable")
+    states = [
+        (),
+        *((m,) for m in MOMENTS),
+        ("held_at", "released_at"),
+        ("held_at", "deleted_at"),
+        ("expired_at", "removed_at"),
+    ]
+    cases = [(state, queued, status) for state in states for queued in (0.0, None) for status in logged]
+    for i, (state, queued, status) in enumerate(cases):
+        known = {moment: float(i + n) for n, moment in enumerate(state)}
+        mail.message(f"Q{i}", i, queued_at=queued, client_name="h", message_id=None if i % 2 else "m@x", **known)
+        if status is not None:
+            mail.delivery(f"Q{i}", "bob@example.net", status, i, service="discard" if i % 5 == 0 else "smtp")
+    every = [(record["status"], record["queue_id"]) for record in search(reading, DeliverySearch(limit=0))]
+    assert len(every) == len(cases)
+    names = sorted({status for status, _ in every})
+    assert {"sent", "deferred", "bounced", "expired", "deleted", "held", "rejected", "cancelled", "queued"} <= set(
+        names
+    )
+    for wanted in [(name,) for name in names] + [
+        ("bounced", "deferred"),
+        ("held", "expired", "cancelled"),
+        tuple(names),
+    ]:
+        records = search(reading, DeliverySearch(status=wanted, limit=0))
+        assert [r["queue_id"] for r in records] == [queue_id for status, queue_id in every if status in wanted]
