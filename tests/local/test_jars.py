@@ -100,7 +100,7 @@ def test_without_a_network_the_error_says_how_to_give_your_own_kafka(
 ) -> None:
     repository.failure = RuntimeError("could not resolve")
     with pytest.raises(
-        TryAgainLaterError, match=r"cannot fetch .*could not resolve.*--bootstrap-servers.*--kafka-jars"
+        TryAgainLaterError, match=r"cannot fetch .*could not resolve.*--bootstrap-servers.*JOURNAL_POSTFIX_KAFKA_JARS"
     ):
         jars.kafka_jars(settings)
 

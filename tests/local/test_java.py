@@ -10,7 +10,7 @@ from journal_postfix.local.java import find_java, java_version
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
-WAYS_OUT = r"pip install 'journal-postfix\[embedded\]'.*--java.*--bootstrap-servers"
+WAYS_OUT = r"pip install 'journal-postfix\[embedded\]'.*JOURNAL_POSTFIX_JAVA.*--bootstrap-servers"
 
 
 @pytest.fixture
