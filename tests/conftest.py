@@ -8,6 +8,8 @@ import gc
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -19,14 +21,15 @@ from typing import Any, Protocol
 
 import psycopg2
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg2 import sql
 
 from journal_postfix.local import EmbeddedBroker, EmbeddedCluster, EmbeddedDatabase
 from journal_postfix.local.ports import LOOPBACK, free_ports
 from schemas.errors import JournalPostfixError
-from schemas.settings import DatabaseSettings, KafkaSettings, Settings
+from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
+from schemas.topics import Topic, topics_of
 
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 POSTGRES_IMAGE = "postgres:18-alpine"
@@ -73,6 +76,72 @@ def kafka_settings(broker: Broker) -> KafkaSettings:
     return KafkaSettings(
         bootstrap_servers=broker.bootstrap_servers, topic_prefix=f"t{secrets.token_hex(4)}.", partitions=4
     )
+
+
+@pytest.fixture
+def stream_settings(kafka_settings: KafkaSettings) -> Settings:
+    """Give settings of a stream stage whose topics are there, with a session as short as Kafka allows."""
+    application = f"stream-{kafka_settings.topic_prefix.rstrip('.')}"
+    settings = Settings(kafka=kafka_settings, stream=StreamSettings(application=application, session_timeout_seconds=6))
+    admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
+    topics = topics_of(settings.kafka, settings.stream).all()
+    for future in admin.create_topics([NewTopic(t.name, t.partitions, 1, config=t.config) for t in topics]).values():
+        future.result()
+    return settings
+
+
+@pytest.fixture
+def start_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Give a way to start a worker of the stream stage, whose output goes to ``{name}.log``; none is left behind."""
+    program = "import sys; from schemas.settings import load; from streams.worker import run; sys.exit(run(load()))"
+    kafka, stream = stream_settings.kafka, stream_settings.stream
+    environment = {
+        **os.environ,
+        "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS": str(kafka.bootstrap_servers),
+        "JOURNAL_POSTFIX_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        "JOURNAL_POSTFIX_STREAM__APPLICATION": stream.application,
+        "JOURNAL_POSTFIX_STREAM__SESSION_TIMEOUT_SECONDS": str(stream.session_timeout_seconds),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            started.append(subprocess.Popen([sys.executable, "-c", program], stdout=log, stderr=log, env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def topic_records() -> Callable[[KafkaSettings, Topic], list[tuple[bytes, bytes | None]]]:
+    """Give a reader of every committed record of a topic, key and value, in the order of each partition."""
+
+    def read(kafka: KafkaSettings, topic: Topic) -> list[tuple[bytes, bytes | None]]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": kafka.bootstrap_servers,
+                "group.id": "check",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        consumer.assign([TopicPartition(topic.name, number, 0) for number in range(topic.partitions)])
+        unfinished = set(range(topic.partitions))
+        records = []
+        while unfinished:
+            for record in consumer.consume(5000, 1):
+                if record.error():
+                    unfinished.discard(record.partition())
+                else:
+                    records.append((record.key(), record.value()))
+        consumer.close()
+        return records
+
+    return read
 
 
 @pytest.fixture

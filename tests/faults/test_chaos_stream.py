@@ -10,18 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer
 
 from schemas.keys import key_of, partition_of
 from schemas.progress import decode_progress
 from schemas.raw import RawBatch, RawLine, StreamPosition, encode_batch
-from schemas.settings import KafkaSettings, Settings, StreamSettings
-from schemas.topics import Topics, topics_of
+from schemas.settings import KafkaSettings, Settings
+from schemas.topics import Topic, Topics, topics_of
 from streams.state import PartitionState
 
 pytestmark = pytest.mark.kafka
@@ -33,7 +32,6 @@ SECOND_HALF_AFTER = 700
 START = 1_700_000_000
 SESSION_SECONDS = 6.0
 LINES_PER_BATCH = 100
-WORKER = "import sys; from schemas.settings import load; from streams.worker import run; sys.exit(run(load()))"
 
 
 def lines_of(message: int) -> tuple[list[RawLine], list[RawLine]]:
@@ -99,15 +97,8 @@ class Feed(threading.Thread):
 class Workers:
     """Processes of the real stream stage, and what is done to them."""
 
-    def __init__(self, settings: Settings, folder: Path, chance: random.Random) -> None:
-        self.environment = {
-            **os.environ,
-            "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
-            "JOURNAL_POSTFIX_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
-            "JOURNAL_POSTFIX_STREAM__APPLICATION": settings.stream.application,
-            "JOURNAL_POSTFIX_STREAM__SESSION_TIMEOUT_SECONDS": str(settings.stream.session_timeout_seconds),
-        }
-        self.folder, self.chance = folder, chance
+    def __init__(self, start_process: Callable[[str], subprocess.Popen[bytes]], chance: random.Random) -> None:
+        self.start_process, self.chance = start_process, chance
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.frozen: dict[str, float] = {}
         self.started = 0
@@ -116,10 +107,7 @@ class Workers:
     def start(self) -> None:
         self.started += 1
         name = f"w{self.started}"
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-c", WORKER], stdout=log, stderr=log, env=self.environment
-            )
+        self.running[name] = self.start_process(name)
 
     def look_after(self) -> None:
         """Start one where none is left; wake the frozen whose time has come."""
@@ -157,50 +145,25 @@ class Workers:
             process.terminate()
         return [process.wait(20) for process in self.running.values()]
 
-    def logs(self) -> str:
-        return "\n".join(f"== {file.name}\n{file.read_text()}" for file in sorted(self.folder.glob("*.log")))
+
+Read = Callable[[KafkaSettings, Topic], list[tuple[bytes, bytes | None]]]
 
 
-def committed_values(kafka: KafkaSettings, topic: str, partitions: int) -> Iterator[tuple[bytes, bytes | None]]:
-    """Every committed record of *topic*, in the order of each partition."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "group.id": "check",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-    unfinished = set(range(partitions))
-    while unfinished:
-        for record in consumer.consume(5000, 1):
-            if record.error():
-                unfinished.discard(record.partition())
-            else:
-                yield record.key(), record.value()
-    consumer.close()
+def test_faults_of_workers_change_nothing(
+    stream_settings: Settings,
+    start_stream: Callable[[str], subprocess.Popen[bytes]],
+    topic_records: Read,
+    tmp_path: Path,
+) -> None:
+    settings = stream_settings
 
+    def logs() -> str:
+        return "\n".join(f"== {file.name}\n{file.read_text()}" for file in sorted(tmp_path.glob("*.log")))
 
-@pytest.fixture
-def settings(kafka_settings: KafkaSettings) -> Settings:
-    stream = StreamSettings(
-        application=f"chaos-{kafka_settings.topic_prefix.rstrip('.')}", session_timeout_seconds=SESSION_SECONDS
-    )
-    topics = topics_of(kafka_settings, stream).all()
-    admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
-    made = admin.create_topics([NewTopic(t.name, t.partitions, 1, config=t.config) for t in topics])
-    for future in made.values():
-        future.result()
-    return Settings(kafka=kafka_settings, stream=stream)
-
-
-def test_faults_of_workers_change_nothing(settings: Settings, tmp_path: Path) -> None:
     topics = topics_of(settings.kafka, settings.stream)
     chance = random.Random(SEED)
     sys.stdout.write(f"CHAOS_SEED={SEED}\n")
-    feed, workers = Feed(settings.kafka, topics), Workers(settings, tmp_path, chance)
+    feed, workers = Feed(settings.kafka, topics), Workers(start_stream, chance)
     workers.start()
     feed.start()
     disturb_at = time.monotonic() + 6
@@ -212,28 +175,27 @@ def test_faults_of_workers_change_nothing(settings: Settings, tmp_path: Path) ->
             disturb_at = time.monotonic() + chance.uniform(2, 6)
     lines = sum(len(batch.lines) for batches in feed.fed for batch in batches)
     deadline = time.monotonic() + 90
-    while read_lines(settings.kafka, topics) < lines and time.monotonic() < deadline:
+    while read_lines(topic_records(settings.kafka, topics.progress)) < lines and time.monotonic() < deadline:
         workers.look_after()
         time.sleep(0.5)  # a poll: the workers are other processes
-    assert read_lines(settings.kafka, topics) == lines, workers.logs()
-    assert set(workers.stop()) == {0}, workers.logs()
+    assert read_lines(topic_records(settings.kafka, topics.progress)) == lines, logs()
+    assert set(workers.stop()) == {0}, logs()
     assert workers.done
 
     expected = undisturbed(feed.fed, settings, topics)
     for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue):
-        found = dict(committed_values(settings.kafka, topic.name, topic.partitions))
+        found = dict(topic_records(settings.kafka, topic))
         wanted = expected[topic.name]
         assert len(found) == len(wanted), f"{topic.name} after {workers.done}"
         wrong = [key for key, value in wanted.items() if found.get(key) != value]
         assert not wrong, f"{topic.name} after {workers.done}: {len(wrong)} of {len(wanted)} differ, e.g. {wrong[:3]}"
-    changelog = dict(committed_values(settings.kafka, topics.changelog.name, topics.changelog.partitions))
+    changelog = dict(topic_records(settings.kafka, topics.changelog))
     assert [key for key, value in changelog.items() if value is not None] == [b"\0position"]
 
 
-def read_lines(kafka: KafkaSettings, topics: Topics) -> int:
+def read_lines(progress: list[tuple[bytes, bytes | None]]) -> int:
     """How many lines the stage has read, by its own count."""
-    latest = dict(committed_values(kafka, topics.progress.name, 1))
-    return sum(decode_progress(value).lines for value in latest.values() if value is not None)
+    return sum(decode_progress(value).lines for value in dict(progress).values() if value is not None)
 
 
 def undisturbed(fed: list[list[RawBatch]], settings: Settings, topics: Topics) -> dict[str, dict[bytes, bytes | None]]:
