@@ -40,8 +40,12 @@ def reach(settings: Settings, timeout: float = TIMEOUT) -> tuple[AdminClient, Cl
     config = quiet_config(settings, "journal-postfix-admin")
     try:
         admin = AdminClient(config | {"error_cb": faults.append})
+    except KafkaException as error:
+        raise ConfigurationError(f"wrong Kafka settings: {error.args[0].str()}") from None
+    try:
         metadata = admin.list_topics(timeout=timeout)
     except KafkaException as error:
+        admin.poll(0)  # hands out what its threads have to say
         raise _unreachable(error.args[0], faults, settings) from None
     return admin, metadata
 
@@ -52,8 +56,6 @@ def _unreachable(error: KafkaError, faults: list[KafkaError], settings: Settings
         return ConfigurationError(f"{brokers_named(settings)} refuses the log-in: {_reason(refused)}")
     if (insecure := reasons.get(KafkaError._SSL)) is not None:  # noqa: SLF001
         return ConfigurationError(f"no TLS connection to {brokers_named(settings)}: {_reason(insecure)}")
-    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
-        return ConfigurationError(f"wrong Kafka settings: {error.str()}")
     last = next(iter(reasons.values()), error.str())
     return TryAgainLaterError(
         f"{brokers_named(settings)} does not answer: {_reason(last)}. Is it running, and are kafka.bootstrap_servers "

@@ -10,7 +10,7 @@ from rich.cells import chop_cells
 from rich.text import Text
 
 from journal_postfix.rendering.characters import address, cut_end, cut_middle, plain
-from journal_postfix.rendering.mail_tables import STATUS_STYLES, short_time
+from journal_postfix.rendering.mail_tables import STATUS_STYLES, reason, short_time
 from web.searches.journey import Event, Hop, attempts_of, events_of
 from web.searches.records import time_text
 
@@ -61,9 +61,8 @@ def _event(event: Event, width: int, now: datetime) -> Iterator[Text]:
     yield line
     if event.orig_recipient:
         yield Text(" " * indent + cut_middle(f"for {address(event.orig_recipient)}", width - indent))
-    where = f"{event.relay}: " if event.relay not in {"", "none"} else ""
     code = f"{event.dsn} " if event.dsn and event.dsn not in event.text else ""
-    yield from _wrapped(Text(" " * (indent - 1)), plain(where) + plain(code) + said, width, indent)
+    yield from _wrapped(Text(" " * (indent - 1)), reason(event.relay, code + event.text), width, indent)
 
 
 def _wrapped(first: Text, said: str, width: int, indent: int) -> Iterator[Text]:

@@ -31,6 +31,8 @@ _REJECTS: Final = (
     Column("SENDER", 8, elastic=True),
     Column("RECIPIENT", 8, elastic=True),
 )
+_WIDE: Final = 110
+"""Cells of a terminal that has room for the client's name beside its address."""
 _A_LONG_TIME: Final = timedelta(days=300)
 
 
@@ -56,28 +58,28 @@ def _delivery(record: Record, now: datetime) -> Row:
         address(record["sender"]),
         "-" if record["recipient"] is None else address(record["recipient"]),
     )
-    below = "" if status in _WITHOUT_REASON else reason(record)
+    below = "" if status in _WITHOUT_REASON else reason(record["relay"], record["reply"])
     return Row(cells, ("", STATUS_STYLES.get(status, ""), "cyan", "", ""), below)
 
 
-def reason(record: Record) -> str:
-    """Return what was said of the latest attempt, and where."""
-    relay, reply = record["relay"] or "", record["reply"] or ""
+def reason(relay: str | None, reply: str | None) -> str:
+    """Return what was said of an attempt, and where, if it doesn't say so."""
+    relay, reply = relay or "", reply or ""
     named = relay in {"", "none"} or relay.partition("[")[0] in reply
     return plain(reply if named else f"{relay}: {reply}")
 
 
 def reject_lines(records: Iterable[Record], width: int, now: datetime) -> Iterator[Text]:
     """Yield a table of rejections; below each, the answer that the client got."""
-    return table_lines(_REJECTS, (_reject(record, now) for record in records), width)
+    return table_lines(_REJECTS, (_reject(record, now, named=width >= _WIDE) for record in records), width)
 
 
-def _reject(record: Record, now: datetime) -> Row:
+def _reject(record: Record, now: datetime, *, named: bool) -> Row:
     action = record["action"] or ""
     cells = (
         short_time(record["at"], now),
         plain(action),
-        plain(client_of(record)) or "?",
+        plain(client_of(record) if named else record["client_address"] or client_of(record)) or "?",
         address(record["sender"]),
         address(record["recipient"]),
     )

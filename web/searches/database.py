@@ -45,7 +45,8 @@ def searching(database: DatabaseSettings) -> Iterator[Connection]:
 
 def explained(error: psycopg2.Error, database: DatabaseSettings) -> JournalPostfixError:
     """Return what *error* means, in one line that holds no secret."""
-    reason = " ".join(str(error).split()).removeprefix("connection to server ") or type(error).__name__
+    said = " ".join(str(error).partition("Is the server running")[0].split())
+    reason = said.removeprefix("connection to server ") or type(error).__name__
     where = f"PostgreSQL, database {database.dbname} at {database.host or 'its local socket'}"
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
         return ConfigurationError(f"{where} lacks our tables or has old ones: run `journal-postfix migrate`")

@@ -101,6 +101,10 @@ def _earlier(entry: str, delivery: Record) -> Event | None:
     )  # fmt: skip
 
 
+def _counted(number: int | None, what: str) -> str:
+    return "" if number is None else f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def client_of(record: Record) -> str:
     """Return the client as ``name[address]``, as far as it is known."""
     name, address = record["client_name"] or "", record["client_address"] or ""
@@ -117,7 +121,7 @@ def _arrival(message: Record) -> Event:
         f"from {client}" if client else "",
         f"by {message['service']}" if message["service"] else "",
         f"login {message['sasl_username']}" if message["sasl_username"] else "",
-        f"{message['size']} bytes" if message["size"] is not None else "",
-        f"{message['recipient_count']} recipients" if message["recipient_count"] is not None else "",
+        _counted(message["size"], "byte"),
+        _counted(message["recipient_count"], "recipient"),
     ]
     return Event(message["arrived_at"], "arrived", text=", ".join(filter(None, facts)))
