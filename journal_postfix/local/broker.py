@@ -29,6 +29,8 @@ LOCK_SECONDS: Final = 45.0
 class EmbeddedCluster:
     """Nodes of one cluster; each can be stopped, killed and started by its number, from 1. A context manager."""
 
+    name = "the embedded broker"
+
     def __init__(
         self, data_dir: Path, settings: Settings, nodes: int = 3, heap_megabytes: int = CLUSTER_HEAP_MEGABYTES
     ) -> None:
@@ -43,6 +45,11 @@ class EmbeddedCluster:
     def bootstrap_servers(self) -> str:
         """``host:port`` of every node, with commas."""
         return ",".join(f"{LOOPBACK}:{node.port}" for node in self._addresses)
+
+    @property
+    def running(self) -> bool:
+        """Whether every node's process is there."""
+        return bool(self._nodes) and all(node.running for node in self._nodes.values())
 
     def has_data(self) -> bool:
         """Tell whether it was started before. Raises PermissionError for another user's."""
@@ -61,7 +68,7 @@ class EmbeddedCluster:
         made_folder(self._folder)
         try:
             self._take_lock()
-            if not any(node.running for node in self._nodes.values()):
+            if not self._addresses:  # others know them once we have started: they stay the same from then on
                 ports = remembered_ports(self._folder / "ports.json", 2 * self._count)
                 self._addresses = [Node(at + 1, ports[2 * at], ports[2 * at + 1]) for at in range(self._count)]
             for number in range(1, self._count + 1):

@@ -34,6 +34,8 @@ LOCK_SECONDS: Final = 75.0
 class EmbeddedDatabase:
     """One PostgreSQL server, whose data stays in its folder. A context manager."""
 
+    name = "the embedded PostgreSQL"
+
     def __init__(self, data_dir: Path, settings: Settings) -> None:
         """Take the folder of its data and the settings that name the database. Nothing is started."""
         self._folder, self._database = data_dir, settings.database
@@ -54,6 +56,11 @@ class EmbeddedDatabase:
     def pid(self) -> int | None:
         """Process id of the server, while it runs."""
         return self._process.pid if self._process is not None and self._process.exit_code() is None else None
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.pid is not None
 
     def has_data(self) -> bool:
         """Tell whether it was started before. Raises PermissionError for another user's."""

@@ -3,14 +3,14 @@
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from journal_postfix.local.broker import EmbeddedBroker
 from journal_postfix.local.data_dir import DataDir, Kind, Running, database_record
 from journal_postfix.local.database import EmbeddedDatabase
+from journal_postfix.local.keeping import Part, kept
 from journal_postfix.local.locks import LockHeldError
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
@@ -18,12 +18,6 @@ from schemas.settings import Settings
 WAIT_SECONDS: Final = 60.0
 """How long to wait for whoever holds the data folder: until ``up`` has started, or a command has ended."""
 _POLL_SECONDS: Final = 0.1
-
-
-class _Part(Protocol):
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class LocalStack:
@@ -79,9 +73,8 @@ def _started(settings: Settings, data_dir: DataDir, kind: Kind, *, broker: bool,
     postgres = EmbeddedDatabase(data_dir.database, settings)
     with_kafka = broker and settings.kafka.bootstrap_servers is None
     with_postgres = database and settings.database.host is None
-    parts: list[_Part] = [*([kafka] if with_kafka else []), *([postgres] if with_postgres else [])]
-    try:
-        _all_at_once(parts, "start")
+    parts: list[Part] = [*([kafka] if with_kafka else []), *([postgres] if with_postgres else [])]
+    with kept(parts):
         running = Running(
             pid=os.getpid(),
             kind=kind,
@@ -90,17 +83,6 @@ def _started(settings: Settings, data_dir: DataDir, kind: Kind, *, broker: bool,
         )
         data_dir.tell(running)
         yield _complete(settings, data_dir, running)
-    finally:
-        _all_at_once(parts, "stop")
-
-
-def _all_at_once(parts: list[_Part], what: str) -> None:
-    if not parts:
-        return
-    with ThreadPoolExecutor(len(parts)) as pool:
-        calls = [pool.submit(getattr(part, what)) for part in parts]
-    for call in calls:
-        call.result()
 
 
 def _complete(settings: Settings, data_dir: DataDir, running: Running) -> Settings:

@@ -4,8 +4,9 @@ import json
 import os
 import stat
 import subprocess
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,39 @@ def test_up_gives_the_addresses_of_what_it_runs_and_leaves_no_trace_of_running(e
     assert not running.exists()
     with pytest.raises(psycopg2.OperationalError):
         answers(stack.settings)
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_part_that_dies_is_started_again_at_the_same_address(embedded_settings: Settings) -> None:
+    with LocalStack(embedded_settings) as stack:
+        folder = embedded_settings.data_dir
+        killed = [_pid_of("kafka.Kafka", folder), _pid_of("bin/postgres", folder)]
+        for pid in killed:
+            assert pid is not None
+            os.kill(pid, 9)
+        deadline = time.monotonic() + 60
+        while not (_answers_again(stack.settings) and _pid_of("kafka.Kafka", folder) not in killed):
+            assert time.monotonic() < deadline, "it does not come back"
+            time.sleep(0.1)
+        admin = AdminClient({"bootstrap.servers": stack.settings.kafka.bootstrap_servers})
+        assert admin.list_topics(timeout=60).brokers
+
+
+def _pid_of(program: str, folder: Path) -> int | None:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if program.encode() in command and bytes(folder) in command and b"guard.py" not in command:
+                return int(process.name)
+    return None
+
+
+def _answers_again(settings: Settings) -> bool:
+    try:
+        return answers(settings)
+    except psycopg2.OperationalError:
+        return False
 
 
 @pytest.mark.postgres
