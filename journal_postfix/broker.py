@@ -1,7 +1,8 @@
 """Reach the broker and ask where its topics end, with errors that a person understands."""
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -13,6 +14,7 @@ from schemas.settings import Settings
 
 TIMEOUT: Final = 10.0
 """Seconds to wait for a broker's answer."""
+_LOOK_AGAIN: Final = 0.1
 
 _silent = logging.getLogger("journal_postfix.librdkafka")
 _silent.propagate = False
@@ -83,18 +85,23 @@ class TopicEnds:
 
         Raises TryAgainLaterError where the broker doesn't answer, ConfigurationError where a topic is missing.
         """
-        ends: dict[tuple[str, int], int] = {}
-        try:
-            for topic in topics:
-                found = self._consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
-                if found.error is not None:
-                    raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
-                for partition in found.partitions:
-                    at = TopicPartition(topic, partition)
-                    ends[topic, partition] = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT)[1]
-        except KafkaException as error:
-            raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
-        return ends
+        names = list(topics)
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                return {at: end for name in names for at, end in self._ends_of(name)}
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
+                time.sleep(_LOOK_AGAIN)  # a partition without a leader has one in a moment
+
+    def _ends_of(self, topic: str) -> Iterator[tuple[tuple[str, int], int]]:
+        found = self._consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+        if found.error is not None:
+            raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
+        for partition in found.partitions:
+            at = TopicPartition(topic, partition)
+            yield (topic, partition), self._consumer.get_watermark_offsets(at, timeout=TIMEOUT)[1]
 
     def close(self) -> None:
         """Give the connection up."""

@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
 from schemas.errors import TryAgainLaterError
 from schemas.settings import Settings
-
-_LOOK_SECONDS: Final = 0.2
 
 
 class Tail:
@@ -34,17 +31,21 @@ class Tail:
 
     def news(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of the records since the last call, at first of all. Raises TryAgainLaterError."""
-        deadline = time.monotonic() + (_LOOK_SECONDS if self._at_end_once else TIMEOUT)
+        deadline = time.monotonic() + TIMEOUT
         try:
-            while (message := self._consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
+            while True:
+                # The end is told each time that it is reached: more may have come and been fetched since.
+                wait = 0.0 if self._at_end_once else max(0.0, deadline - time.monotonic())
+                message = self._consumer.poll(wait)
+                if message is None:
+                    break
                 error = message.error()
                 if error is None:
                     if (value := message.value()) is not None:
                         yield message.key() or b"", value
                 elif error.code() == error._PARTITION_EOF:  # noqa: SLF001 - the library's public name
                     self._at_end_once = True
-                    return
-                else:
+                elif not error.retriable():
                     raise TryAgainLaterError(f"cannot read {self._where}: {error.str()}")
         except KafkaException as error:
             raise TryAgainLaterError(f"cannot read {self._where}: {error.args[0].str()}") from None

@@ -1,5 +1,6 @@
 """Make the topics as the settings ask for: what is missing, what differs, and more partitions when told to."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ from schemas.settings import Settings
 from schemas.topics import Topic, topics_of
 
 _TIMEOUT: Final = 30.0
+_LOOK_AGAIN: Final = 0.1
 _UNCHANGED_BY_US: Final = frozenset({"compression.type"})
 """Set at creation; another value does no harm, and an administrator may want it."""
 
@@ -92,9 +94,24 @@ def make(settings: Settings, *, grow: bool = False) -> list[Change]:
         growing = [NewPartitions(c.topic.name, c.topic.partitions) for c in changes if c.action == "grow"]
         if growing:
             _await(admin.create_partitions(growing, request_timeout=_TIMEOUT))
+        _settle(settings, changes, grow=grow)
     except KafkaException as error:
         raise _explained(error, "make the topics", settings) from None
     return changes
+
+
+def _settle(settings: Settings, changes: list[Change], *, grow: bool) -> None:
+    """Wait until the broker that we ask knows what its controller has done: who starts next must find it so."""
+    if all(change.action in {"keep", "more"} for change in changes):
+        return
+    deadline = time.monotonic() + _TIMEOUT
+    while (undone := [c for c in look(settings, grow=grow) if c.action in {"create", "grow"} or c.config]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(_LOOK_AGAIN)
+    if undone:
+        names = ", ".join(change.topic.name for change in undone)
+        raise TryAgainLaterError(f"{brokers_named(settings)} took the change of {names}, but does not show it")
 
 
 def _create(admin: AdminClient, topics: list[Topic]) -> None:
