@@ -4,74 +4,39 @@ They come from a container engine where one answers, else from the embedded part
 that need them are skipped with the reason; with CI=true they fail.
 """
 
-import gc
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import psycopg2
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from engine_containers import BrokerAt, NotHereError, Postgres, kafka_container, postgres_container
 from psycopg2 import sql
 
 from journal_postfix.local import EmbeddedBroker, EmbeddedCluster, EmbeddedDatabase
-from journal_postfix.local.ports import LOOPBACK, free_ports
+from journal_postfix.local.database_config import ROLE
 from schemas.errors import JournalPostfixError
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
 from schemas.topics import Topic, topics_of
 
-KAFKA_IMAGE = "apache/kafka:4.1.0"
-POSTGRES_IMAGE = "postgres:18-alpine"
-ROLE = "journal_postfix"
-
-
-class Broker(Protocol):
-    """What the tests know of a broker."""
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """``host:port``."""
-
-
-class Postgres:
-    """A running PostgreSQL server."""
-
-    def __init__(self, superuser: DatabaseSettings, owner: DatabaseSettings) -> None:
-        self.superuser = superuser
-        self.owner = owner
-
-    def execute(self, *statements: sql.Composable | str) -> None:
-        """Run statements as the superuser, each in a transaction of its own."""
-        connection = psycopg2.connect(**self.superuser.connection_parameters())
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
-        finally:
-            connection.close()
-
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
+def broker() -> Iterator[BrokerAt | EmbeddedBroker]:
     """Give a broker with one node, for the whole run."""
     with ExitStack() as stack:
-        yield _had(stack, "a broker", _kafka_container, _embedded_broker)
+        yield _had(stack, "broker", kafka_container, _embedded_broker)
 
 
 @pytest.fixture
-def kafka_settings(broker: Broker) -> KafkaSettings:
+def kafka_settings(broker: BrokerAt | EmbeddedBroker) -> KafkaSettings:
     """Give settings of topics that no other test has: made by nobody yet, four partitions."""
     return KafkaSettings(
         bootstrap_servers=broker.bootstrap_servers, topic_prefix=f"t{secrets.token_hex(4)}.", partitions=4
@@ -148,14 +113,14 @@ def topic_records() -> Callable[[KafkaSettings, Topic], list[tuple[bytes, bytes 
 def cluster() -> Iterator[EmbeddedCluster]:
     """Give three brokers, each of which can be stopped, killed and started."""
     with ExitStack() as stack:
-        yield _had(stack, "a cluster", _embedded_cluster)
+        yield _had(stack, "cluster", _embedded_cluster)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Give a PostgreSQL server, for the whole run."""
     with ExitStack() as stack:
-        yield _had(stack, "a database", _postgres_container, _embedded_postgres)
+        yield _had(stack, "database", postgres_container, _embedded_postgres)
 
 
 @pytest.fixture
@@ -180,17 +145,13 @@ def embedded_settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir)
 
 
-class _NotHereError(Exception):
-    """A way to have a part is not open on this machine."""
-
-
 def _had(stack: ExitStack, what: str, *ways: Callable[[ExitStack], Any]) -> Any:
     reasons = []
     for way in ways:
         with ExitStack() as trying:
             try:
                 part = way(trying)
-            except (_NotHereError, JournalPostfixError) as error:
+            except (NotHereError, JournalPostfixError) as error:
                 reasons.append(str(error))
             else:
                 stack.push(trying.pop_all())
@@ -211,7 +172,7 @@ def _data_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _embedded_broker(stack: ExitStack) -> Broker:
+def _embedded_broker(stack: ExitStack) -> EmbeddedBroker:
     return stack.enter_context(EmbeddedBroker(stack.enter_context(_data_folder()), Settings()))
 
 
@@ -222,109 +183,3 @@ def _embedded_cluster(stack: ExitStack) -> EmbeddedCluster:
 def _embedded_postgres(stack: ExitStack) -> Postgres:
     server = stack.enter_context(EmbeddedDatabase(stack.enter_context(_data_folder()), Settings()))
     return Postgres(server.superuser, server.settings)
-
-
-@cache
-def _container_engine_fault() -> str | None:
-    import docker  # noqa: PLC0415 - only here
-    from docker.errors import DockerException  # noqa: PLC0415
-
-    reason = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the library drops its socket where nothing answers
-        try:
-            client = docker.from_env(timeout=5)
-            client.ping()
-            client.close()
-        except (DockerException, OSError) as error:
-            reason = f"no container engine ({type(error).__name__})"
-        gc.collect()
-    return reason
-
-
-def _require_container_engine() -> None:
-    if (fault := _container_engine_fault()) is not None:
-        raise _NotHereError(fault)
-
-
-def _started(stack: ExitStack, container: Any) -> Any:
-    from docker.errors import DockerException  # noqa: PLC0415 - only here
-
-    try:
-        return stack.enter_context(container)
-    except DockerException as error:
-        raise _NotHereError(f"the container engine can't run {container.image} ({type(error).__name__})") from None
-
-
-class _BrokerAt:
-    def __init__(self, bootstrap_servers: str) -> None:
-        self.bootstrap_servers = bootstrap_servers
-
-
-def _kafka_container(stack: ExitStack) -> Broker:
-    _require_container_engine()
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only here
-
-    [port] = free_ports(1)
-    environment = {
-        "KAFKA_NODE_ID": "1",
-        "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
-        "KAFKA_MESSAGE_MAX_BYTES": str(2 * 1024 * 1024),
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-        "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "1",
-        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-    }
-    container = DockerContainer(KAFKA_IMAGE, env=environment, ports=None).with_kwargs(ports={port: (LOOPBACK, port)})
-    _started(stack, container)
-    bootstrap_servers = f"{LOOPBACK}:{port}"
-    _wait_for(lambda: bool(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=2).brokers))
-    return _BrokerAt(bootstrap_servers)
-
-
-def _postgres_container(stack: ExitStack) -> Postgres:
-    _require_container_engine()
-    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only here
-
-    password = secrets.token_urlsafe(16)
-    container = _started(
-        stack,
-        PostgresContainer(POSTGRES_IMAGE, username="postgres", password=password, dbname="postgres").with_env(
-            "POSTGRES_INITDB_ARGS", "--locale-provider=builtin --builtin-locale=C.UTF-8 -E UTF8 --data-checksums"
-        ),
-    )
-    superuser = DatabaseSettings.model_validate(
-        {
-            "host": container.get_container_host_ip(),
-            "port": int(container.get_exposed_port(5432)),
-            "dbname": "postgres",
-            "user": "postgres",
-            "password": password,
-            "sslmode": "disable",
-        }
-    )
-    server = Postgres(superuser, superuser.model_copy(update={"user": ROLE}))
-    server.execute(
-        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(password)),
-        sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier("journal_postfix"), sql.Identifier(ROLE)),
-    )
-    return server
-
-
-def _wait_for(ready: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if ready():
-                return
-        except KafkaException as error:
-            if time.monotonic() > deadline:
-                raise _NotHereError(f"the container's broker does not answer: {error}") from None

@@ -72,7 +72,7 @@ class EmbeddedDatabase:
         Raises ConfigurationError (nothing installed, the folder can't be used) and TryAgainLaterError (no start).
         """
         account = database_account()
-        made_folder(self._folder, mode=0o711)
+        made_folder(self._folder)
         try:
             self._prepare_folder(account)
             programs = reachable_postgres(account, self._folder)
