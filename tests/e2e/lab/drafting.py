@@ -208,15 +208,29 @@ class Draft(msgspec.Struct):
         claims: dict[str, Claim] = {
             "host": self.host, "at": mail.moment, "service": SERVICE_OF[session.way], "action": "reject",
             "stage": "RCPT", "client_name": "unknown", "code": code, "dsn": dsn, "sender": mail.sender,
-            "protocol": "ESMTP", "helo": session.helo,
+            "protocol": "ESMTP", "helo": session.helo, **more,
         }  # fmt: skip
         row = Row(
-            what=f"{more.get('action', 'reject')} ({session.way})",
+            what=f"{claims['stage']} {recipient or mail.sender} refused ({session.way})",
             message="",
             find={"client_address": session.client, "recipient": recipient},
-            claims={**claims, **more},
+            claims=claims,
         )
         self.truth.rejects.append(row)
+
+    def refused_later(self, session: Session, mail: Mail, dsn: str, stage: str, recipient: str = "") -> None:
+        """Expect a line of ``rejects`` for a message that has a queue id: of one recipient, or of the whole message.
+
+        A whole message is refused with the name of one of its recipients, and cleanup logs no SMTP code.
+        """
+        code = AtLeast(400) if stage in {"RCPT", "DATA"} else OneOf((None, mail.end_answer))
+        self.refused(session, mail, recipient, code, dsn, stage=stage, action=OneOf(("reject", "milter-reject")))
+        row = self.truth.rejects[-1]
+        row.message = f"{session.way} {session.client} {mail.sender}"
+        row.claims |= {"service": OneOf(("smtpd", "cleanup"))}
+        if not recipient:
+            row.find = {"client_address": session.client}
+            row.claims["recipient"] = OneOf(tuple(mail.recipients))
 
     def told(self, session: Session, mail: Mail, action: str) -> None:
         """Expect a line of ``rejects`` that is none: an access table's action that has no reply for the client."""

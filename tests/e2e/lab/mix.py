@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from lab import delivered_mail, handled_mail, refused_mail
+from lab import delivered_mail, given_up_mail, handled_mail, refused_mail
 from lab.drafting import Draft
 
 Scenario = Callable[[Draft], None]
@@ -15,7 +15,7 @@ _ONCE: Final[tuple[Scenario, ...]] = (
     delivered_mail.under_way,
     delivered_mail.unknown_to_server,
     refused_mail.every_content,
-    refused_mail.no_mail,
+    given_up_mail.no_mail,
 )
 
 _WEIGHTS: Final[dict[Scenario, int]] = {
@@ -48,8 +48,8 @@ _WEIGHTS: Final[dict[Scenario, int]] = {
     refused_mail.discarded_recipient: 2,
     refused_mail.at_data: 1,
     refused_mail.milter: 2,
-    refused_mail.given_up: 2,
-    refused_mail.reset_then_sent: 2,
+    given_up_mail.given_up: 2,
+    given_up_mail.reset_then_sent: 2,
     handled_mail.deleted: 2,
     handled_mail.deleted_late: 1,
     handled_mail.held: 2,

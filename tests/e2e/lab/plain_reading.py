@@ -13,7 +13,7 @@ _ID: Final = re.compile(r"^(?:warning: )?([0-9A-F]{8,14}|[0-9B-DF-HJ-NP-TV-Zb-df
 _TRIED: Final = re.compile(
     r'^(\w+): to=<((?:"[^"]*"|[^">])*)>,(?: orig_to=<([^>]*)>,)? relay=.*?, status=(sent|deferred|bounced) \('
 )
-_NOQUEUE: Final = re.compile(r"^NOQUEUE: ([a-z_-]+): ([A-Z-]+) from .* helo=<")
+_NOQUEUE: Final = re.compile(r"^NOQUEUE: (?!warn|info)([a-z_-]+): ([A-Z-]+) from .* helo=<")
 _REFUSED: Final = re.compile(r"^\w+: (?:milter-)?reject: ")
 _TO: Final = re.compile(r' to=<((?:"[^"]*"|[^">])*)>,? proto=ESMTP,? helo=<')
 
@@ -76,5 +76,7 @@ def supposed(truth: Truth, read: Reading) -> Reading:
         reading.attempts[key] += row.attempts or read.attempts[key]
         reading.last[*key, _RAW.get(str(status), str(status))] += 1
     for row in truth.rejects:
+        if row.message:  # it had a queue id
+            continue
         reading.rejects[str(row.claims["action"]), str(row.claims["stage"]), str(row.find["recipient"] or "")] += 1
     return reading

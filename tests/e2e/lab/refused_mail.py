@@ -1,4 +1,4 @@
-"""Scenarios of mail that is refused, held or discarded on its way in, or given up by the client."""
+"""Scenarios of mail that is refused, held or discarded on its way in."""
 
 from msgspec.structs import replace
 
@@ -43,6 +43,7 @@ def recipient_among_others(draft: Draft) -> None:
         "reject among others, refused", session, mail, {"recipient": recipients[2]},
         status="rejected", dsn="5.1.1", reply=Containing("lab says no such user"), attempts=0,
     )  # fmt: skip
+    draft.refused_later(session, mail, "5.1.1", "RCPT", recipients[2])
 
 
 def greylist(draft: Draft) -> None:
@@ -110,12 +111,11 @@ def warned(draft: Draft) -> None:
 
 
 def told(draft: Draft) -> None:
-    """Access actions WARN and INFO: mail goes on."""
+    """Access actions WARN and INFO: mail goes on, and nothing was refused."""
     session = draft.session()
     who = draft.sender()
     action = draft.random.choice(["warn", "info"])
     mail = draft.mail(session, who, [_ok(draft, before=f"{action}-")])
-    draft.told(session, mail, action)
     draft.outcome(f"access {action}", session, mail, OK.outcomes[0], f"{action}-{draft.token()}")
 
 
@@ -137,6 +137,12 @@ def real_size(draft: Draft) -> None:
     draft.whole("too large", session, mail, OneOf(("rejected", "cancelled")), sender=OneOf((None, mail.sender)))
 
 
+def _by_content(draft: Draft, session: Session, mail: Mail, action: str, status: str) -> None:
+    draft.whole(f"header {action}", session, mail, status, "hold" if action == "hold" else "")
+    if action == "reject":
+        draft.refused_later(session, mail, "5.7.1", "header")
+
+
 def content(draft: Draft) -> None:
     """Refused, discarded or held by header_checks or body_checks: one row for the whole message."""
     session = draft.session()
@@ -147,7 +153,7 @@ def content(draft: Draft) -> None:
         session, who, recipients, f"X-Lab: {action}; from=<no@fake.example>",
         end_answer=550 if action == "reject" else 250,
     )  # fmt: skip
-    draft.whole(f"header {action}", session, mail, status, "hold" if action == "hold" else "")
+    _by_content(draft, session, mail, action, status)
 
 
 def every_content(draft: Draft) -> None:
@@ -156,10 +162,11 @@ def every_content(draft: Draft) -> None:
         session = draft.session()
         who = draft.sender()
         mail = draft.mail(session, who, [_ok(draft)], f"X-Lab: {action}", end_answer=code)
-        draft.whole(f"header {action}", session, mail, status, "hold" if action == "hold" else "")
+        _by_content(draft, session, mail, action, status)
     session = draft.session()
     mail = draft.mail(session, draft.sender(), [_ok(draft)], body="lab: reject this body\r\n", end_answer=550)
     draft.whole("body reject", session, mail, "rejected")
+    draft.refused_later(session, mail, "5.7.1", "body")
 
 
 def content_told(draft: Draft) -> None:
@@ -198,10 +205,12 @@ def at_data(draft: Draft) -> None:
         "reject at DATA", session, mail, {"status": "rejected"},
         recipient=OneOf((None, *mail.recipients)), message_id=OneOf((None, "")),
     )  # fmt: skip
+    draft.refused_later(session, mail, "5.7.1", "DATA")
     session = draft.session()
     who = draft.sender("noend-")
     mail = draft.mail(session, who, [_ok(draft)], end_answer=550)
     draft.whole("reject at the end", session, mail, "rejected")
+    draft.refused_later(session, mail, "5.7.1", "END-OF-MESSAGE")
 
 
 def milter(draft: Draft) -> None:
@@ -214,36 +223,8 @@ def milter(draft: Draft) -> None:
         who = draft.sender(f"m{action}-")
         mail = draft.mail(session, who, [_ok(draft)], end_answer=code)
         draft.whole(f"milter {action}", session, mail, status, "hold" if action == "hold" else "")
+        if action == "reject":
+            draft.refused_later(session, mail, "5.7.1", "END-OF-MESSAGE")
     session = draft.session("milter")
     who = draft.sender()
     _accepted(draft, "milter", session, draft.mail(session, who, [_ok(draft)]), 0)
-
-
-def given_up(draft: Draft) -> None:
-    """QUIT or RSET after the recipients, or the connection cut in the data."""
-    for ending in ("quit", "reset", "cut"):
-        session = draft.session()
-        mail = draft.mail(session, draft.sender(), [_ok(draft)], ending=ending)
-        draft.row(
-            f"given up: {ending}", session, mail, {},
-            status="cancelled", sender=OneOf((None, mail.sender)), recipient=OneOf((None, *mail.recipients)),
-            message_id=OneOf((None, mail.message_id)),
-        )  # fmt: skip
-
-
-def reset_then_sent(draft: Draft) -> None:
-    """A transaction is given up and another one sent, on the same connection."""
-    session = draft.session()
-    mail = draft.mail(session, draft.sender(), [_ok(draft)], ending="reset")
-    draft.row(
-        "reset, another follows", session, mail, {"status": "cancelled"},
-        sender=OneOf((None, mail.sender)), message_id=None, recipient=OneOf((None, *mail.recipients)),
-    )  # fmt: skip
-    who = draft.sender()
-    _accepted(draft, "after a reset", session, draft.mail(session, who, [_ok(draft)]), 0)
-
-
-def no_mail(draft: Draft) -> None:
-    """Connections without mail, and a login that fails: no row."""
-    draft.session()
-    draft.session("submission", login="wrong")

@@ -73,7 +73,7 @@ class Row(msgspec.Struct, eq=False, kw_only=True):
     what: str
     """The scenario, for people."""
     message: str
-    """Names the message among those of the run: rows of one queue id have it in common."""
+    """Names the message among those of the run: rows of one queue id have it in common. Empty: it had none."""
     sender: str = ""
     """The envelope sender that there was, whether it gets printed or not."""
     find: dict[str, Value]
