@@ -107,7 +107,8 @@ def kafka_container(stack: ExitStack) -> BrokerAt:
         "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
     }
-    container = DockerContainer(KAFKA_IMAGE, env=environment, ports=None).with_kwargs(ports={port: (LOOPBACK, port)})
+    container = DockerContainer(KAFKA_IMAGE, env=environment)
+    container.ports = {f"{port}/tcp": (LOOPBACK, port)}
     _started(stack, container)
     bootstrap_servers = f"{LOOPBACK}:{port}"
     _wait_for(lambda: bool(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=2).brokers))
@@ -120,15 +121,15 @@ def postgres_container(stack: ExitStack) -> Postgres:
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only here
 
     password = secrets.token_urlsafe(16)
-    container = _started(
-        stack,
-        PostgresContainer(POSTGRES_IMAGE, username="postgres", password=password, dbname="postgres").with_env(
-            "POSTGRES_INITDB_ARGS", "--locale-provider=builtin --builtin-locale=C.UTF-8 -E UTF8 --data-checksums"
-        ),
+    container = PostgresContainer(POSTGRES_IMAGE, username="postgres", password=password, dbname="postgres")
+    container.with_env(
+        "POSTGRES_INITDB_ARGS", "--locale-provider=builtin --builtin-locale=C.UTF-8 -E UTF8 --data-checksums"
     )
+    container.ports = {"5432/tcp": (LOOPBACK,)}
+    _started(stack, container)
     superuser = DatabaseSettings.model_validate(
         {
-            "host": container.get_container_host_ip(),
+            "host": LOOPBACK,
             "port": int(container.get_exposed_port(5432)),
             "dbname": "postgres",
             "user": "postgres",
