@@ -156,7 +156,8 @@ class FileSource:
             return "gone"
         status = self.text.status()
         if (now.st_dev, now.st_ino) != (status.st_dev, status.st_ino):
-            return "replaced"
+            # While the new file is empty, its writer may still have the old one.
+            return "replaced" if now.st_size else "gone"
         if self.text.compression is None and (
             status.st_size < self._read or self.text.head(len(self._head)) != self._head
         ):

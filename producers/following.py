@@ -12,8 +12,7 @@ from producers.run import POLL_SECONDS, Run
 from schemas.errors import ConfigurationError
 
 QUIET_SECONDS: Final = 1.0
-"""How long a file that was renamed away has to say nothing before the new one is read: its writer may be slow to
-let go of it."""
+"""How long a file that was renamed away has to say nothing, once the new one has lines, before that is read."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import msgspec
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from journal_postfix.topics import make
 from schemas.dead_letters import DeadLetter, decode_dead_letter
@@ -59,7 +58,7 @@ class Written:
                 for message in consumer.consume(1000, 0.05):
                     error = message.error()
                     if error is None:
-                        records.append((message.partition(), message.key(), message.value()))
+                        records.append((partition_of(message), message.key(), message.value() or b""))
                     else:
                         assert error.code() == KafkaError._PARTITION_EOF
                         left.discard(message.partition())
@@ -86,6 +85,12 @@ def written_by() -> Callable[[Settings], Written]:
     return Written
 
 
+def partition_of(message: Message) -> int:
+    partition = message.partition()
+    assert partition is not None
+    return partition
+
+
 class Background:
     """Runs a producer in a thread."""
 
@@ -99,7 +104,7 @@ class Background:
         def work() -> None:
             try:
                 self.summary = call(self.stop)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
                 self._failure = error
 
         self._thread = threading.Thread(target=work, daemon=True)
@@ -143,8 +148,3 @@ def eventually() -> Callable[[Callable[[], object]], None]:
             threading.Event().wait(0.05)
 
     return wait
-
-
-@pytest.fixture
-def as_json() -> Callable[[object], bytes]:
-    return msgspec.json.encode

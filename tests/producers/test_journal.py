@@ -74,7 +74,7 @@ def read(settings: Settings, make: Any, **options: Any) -> Any:
     return journal.run(settings, directory=make.folder, stop=threading.Event(), **options)
 
 
-def test_a_journal_is_read_to_its_end_and_then_on_from_there(settings, written, make):
+def test_a_journal_is_read_to_its_end_and_then_on_from_there(settings: Settings, written: Any, make: Any) -> None:
     make("a", *map(entry, range(500)))
     first = read(settings, make)
     make("b", *map(entry, range(500, 520)))
@@ -87,7 +87,9 @@ def test_a_journal_is_read_to_its_end_and_then_on_from_there(settings, written, 
     assert (raw.time, raw.program, raw.pid) == (START + 3 * SECOND, "postfix/smtpd", 77)
 
 
-def test_units_identifiers_and_queue_ids_say_what_is_taken_and_debug_is_left_out(settings, written, make):
+def test_units_identifiers_and_queue_ids_say_what_is_taken_and_debug_is_left_out(
+    settings: Settings, written: Any, make: Any
+) -> None:
     make(
         "a",
         entry(1),
@@ -109,8 +111,10 @@ def test_units_identifiers_and_queue_ids_say_what_is_taken_and_debug_is_left_out
     assert (summary.lines, summary.sent, summary.ignored) == (9, 6, 3)
 
 
-def test_odd_bytes_and_several_hosts_survive(settings, written, make):
-    make("a", entry(1, b"A1B2C3D4E5: \xff\x00\n\xc3\xa9"), entry(2, _HOSTNAME="mx2.example.org"), entry(3, _HOSTNAME=""))
+def test_odd_bytes_and_several_hosts_survive(settings: Settings, written: Any, make: Any) -> None:
+    make(
+        "a", entry(1, b"A1B2C3D4E5: \xff\x00\n\xc3\xa9"), entry(2, _HOSTNAME="mx2.example.org"), entry(3, _HOSTNAME="")
+    )
 
     read(settings, make)
 
@@ -118,7 +122,7 @@ def test_odd_bytes_and_several_hosts_survive(settings, written, make):
     assert {batch.host for _, batch in written.batches()} == {"mx1", "mx2.example.org", "mx9"}
 
 
-def test_reading_begins_where_it_is_told_to(settings, written, make):
+def test_reading_begins_where_it_is_told_to(settings: Settings, written: Any, make: Any) -> None:
     make("a", *map(entry, range(100)))
 
     summary = read(settings, make, since="2025-11-23T06:41:00Z")
@@ -127,7 +131,7 @@ def test_reading_begins_where_it_is_told_to(settings, written, make):
     assert summary.sent == 40
 
 
-def test_reading_begins_after_a_cursor_that_is_given(settings, written, make):
+def test_reading_begins_after_a_cursor_that_is_given(settings: Settings, written: Any, make: Any) -> None:
     make("a", *map(entry, range(10)))
     read(settings, make)
     cursor = written.batches()[-1][1].position.cursor
@@ -140,7 +144,7 @@ def test_reading_begins_after_a_cursor_that_is_given(settings, written, make):
         read(settings, make, cursor="nonsense")
 
 
-def test_the_time_is_the_way_back_when_the_cursor_was_vacuumed(settings, written, make):
+def test_the_time_is_the_way_back_when_the_cursor_was_vacuumed(settings: Settings, written: Any, make: Any) -> None:
     old = make("a", *map(entry, range(10)))
     read(settings, make)
     old.unlink()
@@ -151,7 +155,7 @@ def test_the_time_is_the_way_back_when_the_cursor_was_vacuumed(settings, written
     assert written.texts() == texts(*range(9), 9, 9, *range(10, 15))
 
 
-def test_a_position_beyond_the_journals_end_loses_nothing(settings, written, make):
+def test_a_position_beyond_the_journals_end_loses_nothing(settings: Settings, written: Any, make: Any) -> None:
     old = make("a", *map(entry, range(100, 110)))
     read(settings, make)
     old.unlink()
@@ -162,7 +166,9 @@ def test_a_position_beyond_the_journals_end_loses_nothing(settings, written, mak
     assert written.texts() == texts(*range(10), *range(100, 110))
 
 
-def test_identical_lines_of_a_moment_are_numbered_alike_after_stopping_amid_them(settings, written, make):
+def test_identical_lines_of_a_moment_are_numbered_alike_after_stopping_amid_them(
+    settings: Settings, written: Any, make: Any
+) -> None:
     reject = b"NOQUEUE: reject: RCPT from a[1.2.3.4]: 450"
     rejects = [entry(0, reject, at=START + 5 * SECOND, __MONOTONIC_TIMESTAMP=str(5 * SECOND + n)) for n in range(5)]
     make("a", entry(1), *rejects[:3])
@@ -174,7 +180,9 @@ def test_identical_lines_of_a_moment_are_numbered_alike_after_stopping_amid_them
     assert [raw.number for raw in written.lines()] == [0, 0, 1, 2, 3, 4, 0]
 
 
-def test_a_followed_journal_survives_rotation_and_vacuuming(settings, written, make, background, eventually):
+def test_a_followed_journal_survives_rotation_and_vacuuming(
+    settings: Settings, written: Any, make: Any, background: Any, eventually: Any
+) -> None:
     first = make("a", *map(entry, range(10)))
     background.start(lambda stop: journal.run(settings, directory=make.folder, follow=True, stop=stop))
     eventually(lambda: len(written.texts()) == 10)
@@ -191,7 +199,7 @@ def test_a_followed_journal_survives_rotation_and_vacuuming(settings, written, m
     assert written.positions()[-1].position.lines == 30
 
 
-def test_a_message_that_is_too_long_becomes_a_dead_letter(settings, written, make):
+def test_a_message_that_is_too_long_becomes_a_dead_letter(settings: Settings, written: Any, make: Any) -> None:
     make("a", entry(1), entry(2, b"x" * 100_000), entry(3))
 
     summary = read(settings, make)
@@ -201,12 +209,14 @@ def test_a_message_that_is_too_long_becomes_a_dead_letter(settings, written, mak
     assert (letter.length, summary.dead) == (100_000, 1)
 
 
-def test_an_empty_journal_is_an_error_that_says_what_it_may_be(settings, make):
+def test_an_empty_journal_is_an_error_that_says_what_it_may_be(settings: Settings, make: Any) -> None:
     with pytest.raises(ConfigurationError, match="is it empty, or is this user not in the group systemd-journal"):
         read(settings, make)
 
 
-def test_without_systemd_python_the_error_says_how_to_get_it(settings, monkeypatch):
+def test_without_systemd_python_the_error_says_how_to_get_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "systemd", None)
 
     with pytest.raises(ConfigurationError, match=r"pip install 'journal-postfix\[journal\]'.*libsystemd"):

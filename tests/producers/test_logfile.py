@@ -15,14 +15,15 @@ from producers import logfile
 from schemas.errors import ConfigurationError
 from schemas.keys import key_of, partition_of
 from schemas.raw import FilePosition
-from schemas.settings import Settings
+from schemas.settings import KafkaSettings, Settings
 
 pytestmark = pytest.mark.kafka
 
 
 def line(number: int, text: str = "", *, program: str = "postfix/smtpd", pid: int = 7) -> bytes:
     minute, second = divmod(number, 60)
-    return f"Nov 23 06:{minute:02}:{second:02} mx1 {program}[{pid}]: {text or f'A{number:09X}: client=a[1.2.3.4]'}\n".encode()
+    text = text or f"A{number:09X}: client=a[1.2.3.4]"
+    return f"Nov 23 06:{minute:02}:{second:02} mx1 {program}[{pid}]: {text}\n".encode()
 
 
 def log(*numbers: int) -> bytes:
@@ -47,10 +48,14 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
-def test_every_line_of_a_file_is_sent_once_however_it_is_compressed(settings, written, tmp_path, suffix):
+def test_every_line_of_a_file_is_sent_once_however_it_is_compressed(
+    settings: Settings, written: Any, tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"mail.log{suffix}"
     compress = COMPRESSORS[suffix]
-    file.write_bytes(compress(log(*range(300))) + (compress(log(*range(300, 600))) if suffix else log(*range(300, 600))))
+    file.write_bytes(
+        compress(log(*range(300))) + (compress(log(*range(300, 600))) if suffix else log(*range(300, 600)))
+    )
 
     summary = read(settings, file)
 
@@ -59,7 +64,9 @@ def test_every_line_of_a_file_is_sent_once_however_it_is_compressed(settings, wr
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
-def test_a_second_run_sends_only_what_came_after_the_first(settings, written, tmp_path, suffix):
+def test_a_second_run_sends_only_what_came_after_the_first(
+    settings: Settings, written: Any, tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"mail.log{suffix}"
     file.write_bytes(COMPRESSORS[suffix](log(*range(50))))
     read(settings, file)
@@ -71,7 +78,9 @@ def test_a_second_run_sends_only_what_came_after_the_first(settings, written, tm
     assert (summary.lines, summary.skipped) == (10, 50)
 
 
-def test_lines_lie_in_the_partition_of_their_key_with_the_position_behind_them(settings, written, tmp_path):
+def test_lines_lie_in_the_partition_of_their_key_with_the_position_behind_them(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(*range(2000)))
 
@@ -92,7 +101,9 @@ def test_lines_lie_in_the_partition_of_their_key_with_the_position_behind_them(s
             assert end <= batch.position.offset
 
 
-def test_several_files_are_read_in_order_as_sources_of_their_own(settings, written, tmp_path):
+def test_several_files_are_read_in_order_as_sources_of_their_own(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     first, second = tmp_path / "mail.log.1.gz", tmp_path / "mail.log"
     first.write_bytes(gzip.compress(log(*range(10))))
     second.write_bytes(log(*range(10, 20)))
@@ -104,7 +115,9 @@ def test_several_files_are_read_in_order_as_sources_of_their_own(settings, writt
     assert {record.source for record in written.positions()} == {f"mx9:file:{first}", f"mx9:file:{second}"}
 
 
-def test_a_year_that_is_given_goes_on_from_file_to_file_over_new_year(settings, written, tmp_path):
+def test_a_year_that_is_given_goes_on_from_file_to_file_over_new_year(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     first, second = tmp_path / "a.log", tmp_path / "b.log"
     first.write_bytes(b"Dec 31 23:59:59 mx1 postfix/qmgr[1]: one\n")
     second.write_bytes(b"Jan  1 00:00:00 mx1 postfix/qmgr[1]: two\n")
@@ -114,7 +127,7 @@ def test_a_year_that_is_given_goes_on_from_file_to_file_over_new_year(settings, 
     assert [raw.time for raw in written.lines()] == [1577836799_000000, 1577836800_000000]
 
 
-def test_lines_of_other_programs_are_counted_and_not_sent(settings, written, tmp_path):
+def test_lines_of_other_programs_are_counted_and_not_sent(settings: Settings, written: Any, tmp_path: Path) -> None:
     file = tmp_path / "syslog"
     file.write_bytes(
         line(1) + line(2, "Started x", program="systemd") + line(3, "AB12CD34EF: spam", program="opendkim") + b"noise\n"
@@ -131,7 +144,7 @@ def test_lines_of_other_programs_are_counted_and_not_sent(settings, written, tmp
     assert written.positions()[-1].position.ignored == 1
 
 
-def test_a_line_that_is_too_long_becomes_a_dead_letter(settings, written, tmp_path):
+def test_a_line_that_is_too_long_becomes_a_dead_letter(settings: Settings, written: Any, tmp_path: Path) -> None:
     file = tmp_path / "mail.log"
     long = b"Nov 23 06:00:02 mx1 postfix/smtpd[7]: " + b"x" * 70_000
     huge = b"Nov 23 06:00:02 mx1 postfix/smtpd[7]: " + b"y" * 3_000_000
@@ -148,7 +161,9 @@ def test_a_line_that_is_too_long_becomes_a_dead_letter(settings, written, tmp_pa
     assert first.stage == "producer"
 
 
-def test_a_last_line_without_newline_is_a_line_and_is_sent_again_once_it_is_whole(settings, written, tmp_path):
+def test_a_last_line_without_newline_is_a_line_and_is_sent_again_once_it_is_whole(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(1) + line(2)[:-8])
 
@@ -160,7 +175,9 @@ def test_a_last_line_without_newline_is_a_line_and_is_sent_again_once_it_is_whol
     assert written.texts() == [*texts(1), texts(2)[0][:-7], *texts(2), *texts(3)]
 
 
-def test_identical_lines_of_a_second_are_numbered_alike_after_stopping_amid_them(settings, written, tmp_path):
+def test_identical_lines_of_a_second_are_numbered_alike_after_stopping_amid_them(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "mail.log"
     reject = line(5, "NOQUEUE: reject: RCPT from a[1.2.3.4]: 450 4.7.1 x")
     file.write_bytes(line(1) + reject * 3)
@@ -173,7 +190,9 @@ def test_identical_lines_of_a_second_are_numbered_alike_after_stopping_amid_them
 
 
 @pytest.mark.parametrize("aside", ["mail.log.1", "mail.log.1.gz", "mail.log-20261123", "mail.log.2026-11-23.zst"])
-def test_what_was_left_of_a_file_that_was_rotated_meanwhile_is_read_first(settings, written, tmp_path, aside):
+def test_what_was_left_of_a_file_that_was_rotated_meanwhile_is_read_first(
+    settings: Settings, written: Any, tmp_path: Path, aside: str
+) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(*range(10)))
     read(settings, file)
@@ -189,7 +208,7 @@ def test_what_was_left_of_a_file_that_was_rotated_meanwhile_is_read_first(settin
     assert written.positions()[-1].position.lines == 20
 
 
-def test_all_files_of_several_rotations_are_read(settings, written, tmp_path):
+def test_all_files_of_several_rotations_are_read(settings: Settings, written: Any, tmp_path: Path) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(*range(10)))
     read(settings, file)
@@ -203,7 +222,9 @@ def test_all_files_of_several_rotations_are_read(settings, written, tmp_path):
     assert written.texts() == texts(*range(25))
 
 
-def test_a_file_with_other_text_at_the_same_path_is_read_from_its_beginning(settings, written, tmp_path):
+def test_a_file_with_other_text_at_the_same_path_is_read_from_its_beginning(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(1, 2, 3))
     read(settings, file)
@@ -214,7 +235,9 @@ def test_a_file_with_other_text_at_the_same_path_is_read_from_its_beginning(sett
     assert written.texts() == texts(1, 2, 3, 4)
 
 
-def test_new_year_between_the_anchor_and_the_position_is_seen_again(settings, written, tmp_path):
+def test_new_year_between_the_anchor_and_the_position_is_seen_again(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "mail.log"
     old = b"Dec 31 23:59:59 mx1 postfix/qmgr[1]: one\nJan  1 00:00:00 mx1 postfix/qmgr[1]: two\n"
     file.write_bytes(old)
@@ -226,6 +249,25 @@ def test_new_year_between_the_anchor_and_the_position_is_seen_again(settings, wr
     assert written.lines()[-1].time == 1577836801_000000
 
 
+def test_the_second_of_two_equal_hours_is_known_again_after_stopping_in_it(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(
+        update={"producer": settings.producer.model_copy(update={"timezone": "Europe/Berlin"})}
+    )
+    file = tmp_path / "mail.log"
+    stamps = ["01:59:00", "02:10:00", "02:50:00", "02:10:00", "02:11:00", "02:12:00"]
+    lines = [f"Oct 25 {stamp} mx1 postfix/qmgr[1]: A{n:09X}: removed\n".encode() for n, stamp in enumerate(stamps)]
+    file.write_bytes(b"".join(lines[:5]))
+    read(settings, file, year=2026)
+    file.write_bytes(b"".join(lines))
+
+    read(settings, file, year=2026)
+
+    first = written.lines()[0].time
+    assert [(raw.time - first) // 60_000_000 for raw in written.lines()] == [0, 11, 51, 71, 72, 73]
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "binary": (bytes(range(256)) * 100, "is a binary file"),
@@ -235,7 +277,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_is_no_log_is_refused_before_anything_is_sent(settings, written, tmp_path, name):
+def test_a_file_that_is_no_log_is_refused_before_anything_is_sent(
+    settings: Settings, written: Any, tmp_path: Path, name: str
+) -> None:
     content, reason = REFUSED[name]
     good, bad = tmp_path / "good.log", tmp_path / "bad.log"
     good.write_bytes(log(1))
@@ -248,14 +292,14 @@ def test_a_file_that_is_no_log_is_refused_before_anything_is_sent(settings, writ
     assert written.batches() == []
 
 
-def test_a_folder_and_a_missing_file_are_refused(settings, tmp_path):
+def test_a_folder_and_a_missing_file_are_refused(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is a directory: name the log files in it"):
         read(settings, tmp_path)
     with pytest.raises(ConfigurationError, match="does not exist: check its name"):
         read(settings, tmp_path / "mail.log")
 
 
-def test_another_programs_log_is_an_error_after_it_was_read(settings, written, tmp_path):
+def test_another_programs_log_is_an_error_after_it_was_read(settings: Settings, written: Any, tmp_path: Path) -> None:
     file = tmp_path / "auth.log"
     file.write_bytes(line(1, "session opened", program="sshd") * 5)
 
@@ -266,7 +310,9 @@ def test_another_programs_log_is_an_error_after_it_was_read(settings, written, t
 
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESSORS if suffix])
-def test_what_is_readable_of_a_damaged_file_is_sent_before_the_error(settings, written, tmp_path, suffix):
+def test_what_is_readable_of_a_damaged_file_is_sent_before_the_error(
+    settings: Settings, written: Any, tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"mail.log{suffix}"
     whole = COMPRESSORS[suffix]
     content = whole(log(*range(1000))) + whole(log(*range(1000, 3000)))[:-30]
@@ -280,10 +326,10 @@ def test_what_is_readable_of_a_damaged_file_is_sent_before_the_error(settings, w
     assert sent == texts(*range(len(sent)))
 
 
-def test_progress_ends_at_the_size_of_the_files(settings, tmp_path):
+def test_progress_ends_at_the_size_of_the_files(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(*range(3000)))
-    seen = []
+    seen: list[Any] = []
 
     read(settings, file, on_progress=seen.append)
 
@@ -291,7 +337,7 @@ def test_progress_ends_at_the_size_of_the_files(settings, tmp_path):
     assert (seen[-1].lines, seen[-1].bytes_done, seen[-1].bytes_total) == (3000, size, size)
 
 
-def test_missing_topics_are_an_error_that_says_what_to_do(kafka_settings, tmp_path):
+def test_missing_topics_are_an_error_that_says_what_to_do(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(1))
 

@@ -1,0 +1,185 @@
+"""Lines in, batches out: nothing lost, nothing added, order kept within each key."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.batching import Batching, Bucket
+from producers.clock import Clock
+from producers.intake import Intake
+from producers.origins import Origins
+from producers.relevance import Relevance
+from schemas.keys import key_of, partition_of
+from schemas.raw import RawLine
+from schemas.settings import ProducerSettings
+
+if TYPE_CHECKING:
+    from producers.blocks import Overlong
+
+PARTITIONS = 3
+
+
+class Taken:
+    """What came out of an intake."""
+
+    def __init__(self, **options: Any) -> None:
+        settings = ProducerSettings(**options)
+        self.batches: list[tuple[int, str, list[RawLine]]] = []
+        self.dead: list[tuple[Overlong, int]] = []
+        self.batching = Batching(settings, PARTITIONS, self._emit)
+        self.intake = Intake(
+            clock=Clock(UTC, now=datetime(2026, 11, 23, 12, tzinfo=UTC)),
+            batching=self.batching,
+            origins=Origins(self.batching, Relevance(settings.programs), "mx9"),
+            longest=settings.max_line_bytes,
+            bury=lambda line, offset: self.dead.append((line, offset)),
+        )
+
+    def take(self, *blocks: bytes) -> "Taken":
+        for block in blocks:
+            self.intake.take(block)
+        self.batching.close_all()
+        return self
+
+    def lines(self) -> list[RawLine]:
+        return [line for _, _, lines in self.batches for line in lines]
+
+    def _emit(self, bucket: Bucket) -> None:
+        self.batches.append((bucket.partition, bucket.host, bucket.lines))
+
+
+FIRST = b"Nov 23 06:28:35 mx1 postfix/smtpd[42]: "
+TIME = 1_795_415_315_000_000
+
+
+def test_a_line_without_a_frame_is_sent_whole_with_the_time_of_the_line_before_and_the_settings_host() -> None:
+    taken = Taken().take(FIRST + b"x\nno frame\r\n")
+
+    assert taken.lines()[1] == RawLine(TIME, "", 0, b"no frame\r")
+    assert [host for _, host, _ in taken.batches] == ["mx1", "mx9"]
+    assert taken.intake.counts().unframed == 1
+
+
+def test_the_time_is_zero_only_while_none_is_known() -> None:
+    taken = Taken().take(b"no frame\n" + FIRST + b"x\nno frame\n")
+
+    assert sorted(line.time for line in taken.lines()) == [0, TIME, TIME]
+
+
+def test_fractions_are_kept_to_the_microsecond() -> None:
+    stamps = [b"2026-11-23T06:28:35.5Z", b"2026-11-23T06:28:35.123456789Z", b"2026-11-23T06:28:35Z"]
+
+    taken = Taken().take(b"".join(stamp + b" mx1 postfix/qmgr[1]: A1B2C3D4E5: removed\n" for stamp in stamps))
+
+    assert [line.time - TIME for line in taken.lines()] == [500_000, 123_456, 0]
+
+
+def test_a_repeated_message_becomes_lines_with_numbers_of_their_own() -> None:
+    taken = Taken().take(FIRST + b"lost\n" + FIRST + b"message repeated 3 times: [ lost]\n" + FIRST + b"lost\n")
+
+    assert [(line.text, line.number) for line in taken.lines()] == [(b"lost", n) for n in range(5)]
+    assert taken.intake.counts().lines == 5
+    assert taken.intake.offset == 3 * len(FIRST) + len(b"lost\nmessage repeated 3 times: [ lost]\nlost\n")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_lines_may_end_as_on_windows(end: bytes) -> None:
+    taken = Taken().take(FIRST + b"one" + end + FIRST + b"two" + end)
+
+    assert [line.text for line in taken.lines()] == [b"one", b"two"]
+    assert taken.intake.offset == len(FIRST + b"one" + end) * 2
+
+
+def test_an_impossible_date_has_the_time_of_the_line_before() -> None:
+    taken = Taken().take(FIRST + b"one\nNov 31 00:00:00 mx1 postfix/smtpd[42]: two\n")
+
+    assert [(line.time, line.text) for line in taken.lines()] == [(TIME, b"one"), (TIME, b"two")]
+
+
+def test_names_that_are_not_utf8_stay_distinct_and_can_be_written() -> None:
+    taken = Taken().take(b"Nov 23 06:28:35 m\xff postfix[1]: x\nNov 23 06:28:35 m\xfe postfix[1]: x\n")
+
+    assert sorted(host for _, host, _ in taken.batches) == ["m\\xfe", "m\\xff"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "most"),
+    [({"batch_lines": 7}, b"x", 7), ({"batch_bytes": 8000}, b"x" * 500, 14), ({"batch_bytes": 1024}, b"x" * 5000, 1)],
+)
+def test_a_batch_closes_at_its_lines_or_bytes(options: dict[str, int], text: bytes, most: int) -> None:
+    taken = Taken(**options).take((FIRST + text + b"\n") * 100)
+
+    sizes = [len(lines) for _, _, lines in taken.batches]
+    assert sum(sizes) == 100
+    assert 1 <= max(sizes) <= most
+    for _, _, lines in taken.batches:
+        assert len(lines) == 1 or sum(len(line.text) for line in lines) <= options.get("batch_bytes", 262_144)
+
+
+def test_a_batch_waits_no_longer_than_it_may() -> None:
+    taken = Taken()
+    taken.intake.take(FIRST + b"x\n")
+
+    assert taken.batching.close_old(10.0, 0.1) == pytest.approx(10.1)
+    assert taken.batches == []
+    assert taken.batching.close_old(10.1, 0.1) is None
+    assert len(taken.lines()) == 1
+
+
+def test_more_processes_than_are_remembered_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.origins._MOST", 3)
+
+    taken = Taken().take(b"".join(b"Nov 23 06:28:35 mx%d postfix/smtpd[%d]: x\n" % (n % 5, n) for n in range(50)))
+
+    assert sorted(line.pid for line in taken.lines()) == list(range(50))
+
+
+_texts = st.sampled_from(
+    [
+        b"A1B2C3D4E5: x",
+        b"warning: A1B2C3D4E5: y",
+        b"B1B2C3D4E5: x",
+        b"connect",
+        b"message repeated 2 times: [ x]",
+        b"\xff\0",
+    ]
+)
+_frames = st.sampled_from(
+    [
+        FIRST,
+        b"Nov 23 06:28:36 mx1 postfix/qmgr[1]: ",
+        b"Nov 23 06:28:35 mx2 sshd[9]: ",
+        b"2026-11-23T06:28:35.1Z mx1 postfix/smtpd[42]: ",
+        b"<22>1 2026-11-23T06:28:35Z mx1 postfix/smtpd 42 - - ",
+        b"Nov 31 06:28:35 mx1 postfix/smtpd[42]: ",
+        b"",
+    ]
+)
+_lines = st.lists(st.tuples(_frames, _texts, st.sampled_from([b"\n", b"\r\n"])).map(b"".join), max_size=40)
+
+
+@given(_lines, st.data())
+def test_lines_come_out_once_in_order_per_key_wherever_blocks_are_cut(lines: list[bytes], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(lines)))
+    whole, cut_up = Taken(batch_lines=4), Taken(batch_lines=4)
+    whole.take(b"".join(lines))
+    cut_up.take(*(b"".join(part) for part in (lines[:cut], lines[cut:]) if part))
+
+    def by_key(taken: Taken) -> dict[bytes, list[RawLine]]:
+        found: dict[bytes, list[RawLine]] = {}
+        for partition, host, batch in taken.batches:
+            for line in batch:
+                key = key_of(host, line.program, line.pid, line.text)
+                assert partition_of(key, PARTITIONS) == partition
+                found.setdefault(key, []).append(line)
+        return found
+
+    assert by_key(whole) == by_key(cut_up)
+    counts = whole.intake.counts()
+    assert counts == cut_up.intake.counts()
+    assert counts.sent == len(whole.lines())
+    assert counts.lines == len(lines) + sum(b"repeated" in line and bool(line.split(b"message")[0]) for line in lines)
+    assert whole.intake.offset == len(b"".join(lines))

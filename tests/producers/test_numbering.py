@@ -1,0 +1,34 @@
+"""Identical lines of a second have numbers, the same after reading again from the anchor."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.numbering import Numbering
+
+
+def numbers(lines: list[tuple[int, int]], numbering: Numbering, first: int = 0) -> list[int]:
+    return [numbering.enter(second, first + at).number(line) for at, (second, line) in enumerate(lines)]
+
+
+def test_identical_lines_of_a_second_are_counted_even_if_its_neighbour_comes_between() -> None:
+    lines = [(1, 7), (1, 7), (2, 7), (1, 7), (2, 7), (3, 7), (2, 7), (1, 7)]
+
+    assert numbers(lines, Numbering()) == [0, 1, 0, 2, 1, 0, 2, 0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), min_size=1), st.data())
+def test_reading_again_from_the_anchor_gives_the_same_numbers(
+    lines: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    stop = data.draw(st.integers(1, len(lines)))
+    before = Numbering()
+    numbers(lines[:stop], before)
+    expected = numbers(lines[stop:], before, stop)
+    earlier = Numbering()
+    numbers(lines[:stop], earlier)
+    anchor = earlier.anchor()
+    again = Numbering(anchor)
+    numbers(lines[anchor:stop], again, anchor)
+
+    assert numbers(lines[stop:], again, stop) == expected
+    assert 0 <= anchor < stop
