@@ -70,6 +70,11 @@ def _reason(text: str) -> str:
     return text.rpartition("]: ")[2].partition(" (after ")[0].rpartition("/bootstrap: ")[2]
 
 
+_ELECTING: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+
+
 class TopicEnds:
     """Asks where topics end."""
 
@@ -91,7 +96,7 @@ class TopicEnds:
             try:
                 return {at: end for name in names for at, end in self._ends_of(name)}
             except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
+                if error.args[0].code() not in _ELECTING or time.monotonic() > deadline:
                     raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
                 time.sleep(_LOOK_AGAIN)  # a partition without a leader has one in a moment
 

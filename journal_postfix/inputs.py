@@ -10,6 +10,7 @@ import msgspec
 
 from journal_postfix.supervision.environment import environment_of
 from journal_postfix.supervision.stage import Stage
+from producers.checks import check_all
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -28,6 +29,11 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     def given(self) -> bool:
         """Tell whether there is any."""
         return bool(self.files or self.journal or self.stdin)
+
+    def check(self, *, follow: bool) -> None:
+        """Look at the files before anything is started. Raises ConfigurationError for what can't be read."""
+        if self.files:
+            check_all(self.files, follow=follow)
 
     def described(self) -> str:
         """Return them for a message."""

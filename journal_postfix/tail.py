@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
 from schemas.errors import TryAgainLaterError
@@ -43,9 +43,11 @@ class Tail:
                 if error is None:
                     if (value := message.value()) is not None:
                         yield message.key() or b"", value
-                elif error.code() == error._PARTITION_EOF:  # noqa: SLF001 - the library's public name
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
                     self._at_end_once = True
-                elif not error.retriable():
+                elif (
+                    error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+                ):  # others pass by themselves
                     raise TryAgainLaterError(f"cannot read {self._where}: {error.str()}")
         except KafkaException as error:
             raise TryAgainLaterError(f"cannot read {self._where}: {error.args[0].str()}") from None

@@ -44,6 +44,7 @@ def up(
     inputs = Inputs(files=files, journal=journal, stdin=stdin, year=year)
     if not inputs.given():
         inputs = default_inputs()
+    inputs.check(follow=not once)
     raise typer.Exit(once_through.run(settings, inputs) if once else everything.run(settings, inputs))
 
 

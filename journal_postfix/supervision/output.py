@@ -23,6 +23,8 @@ class Said(msgspec.Struct, frozen=True):
     """As in `logging`; NOTSET for a line that is no log record, such as one of a traceback."""
     text: str
     """For a person: one line, nothing in it that a terminal would act on."""
+    last_words: bool = False
+    """It says why the stage ends."""
 
 
 def read_line(line: str) -> Said:
@@ -35,7 +37,7 @@ def read_line(line: str) -> Said:
         if isinstance(record, dict) and "event" in record:
             return _of_record(record)
     if line.startswith(PREFIX):
-        return Said(logging.ERROR, _shown(line.removeprefix(PREFIX)))
+        return Said(logging.ERROR, _shown(line.removeprefix(PREFIX)), last_words=True)
     return Said(logging.NOTSET, _shown(line))
 
 

@@ -123,7 +123,7 @@ class StageProcess:
         said = read_line(line)
         if said.text and (said.level >= logging.ERROR or said.level == logging.NOTSET or not self.last_error):
             self.last_error = said.text
-        if said.level >= logging.WARNING:
+        if said.level >= logging.WARNING and not said.last_words:  # these are told with the stage's end
             self._on_warning(self.stage.name, said.text)
 
     def _reported(self, line: str) -> None:
