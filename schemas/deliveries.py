@@ -86,7 +86,7 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Value of ``postfix.delivery-to``: a message for one recipient.
 
-    The fields from `last_attempt_at` to `next_queue_id` are those of the latest attempt and change together.
+    The fields from `last_attempt_at` to `stage` are those of the latest attempt and change together.
     """
 
     version: int = VERSION
@@ -120,6 +120,8 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The queue id that the next host's reply claims."""
     next_queue_id: str | None = None
     """The queue id on this host to which the mail was forwarded."""
+    stage: str | None = None
+    """Of a rejection: ``RCPT``, ``END-OF-MESSAGE``, ``header``, …"""
 
     first_attempt_at: str
     attempts: int = 1

@@ -27,7 +27,7 @@ MESSAGE_FIELDS: Final = tuple(f for f in DeliveryFrom.__struct_fields__ if f not
 
 LATEST_FIELDS: Final = (
     "last_attempt_at", "status", "number", "service", "dsn", "relay", "reply", "delay", "delays", "connection_use",
-    "tls", "queued_as", "next_queue_id",
+    "tls", "queued_as", "next_queue_id", "stage",
 )  # fmt: skip
 """The fields of a delivery that belong to the latest attempt and change together."""
 
@@ -53,6 +53,7 @@ def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
         row.service, row.delays is not None, row.delays or "", row.delay is not None, row.delay or 0.0,
         row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
         row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
+        row.stage is not None, row.stage or "",
     )  # fmt: skip
 
 

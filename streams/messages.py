@@ -138,6 +138,7 @@ def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, nu
         tls=attempt.tls,
         queued_as=attempt.queued_as,
         next_queue_id=attempt.next_queue_id,
+        stage=attempt.stage,
         first_attempt_at=at,
         attempts=int(attempt.status != "rejected"),
     )

@@ -65,6 +65,7 @@ CREATE TABLE delivery_to (
     tls              text COLLATE "C",
     queued_as        text COLLATE "C",
     next_queue_id    text COLLATE "C",
+    stage            text COLLATE "C",
     first_attempt_at timestamptz NOT NULL,
     attempts         bigint NOT NULL,
     history          text[] NOT NULL,

@@ -13,20 +13,27 @@ RETURN CASE
         AND (f.released_at IS NULL OR f.held_at > f.released_at) THEN 'held'
     WHEN f.queued_at IS NOT NULL THEN 'queued'
     ELSE coalesce(
-        -- smtpd logs an access map's HOLD or DISCARD before the message has a queue id: it is known by the process.
+        -- smtpd logs an access map's HOLD or DISCARD directly before it gives the message its queue id: the same process
+        -- and client, and no other message between them.
         (
             SELECT CASE WHEN n.action LIKE '%hold' THEN
                 CASE WHEN f.released_at IS NULL THEN 'held' ELSE 'queued' END ELSE 'discarded' END
             FROM noqueue n
             WHERE n.action IN ('hold', 'milter-hold', 'discard', 'milter-discard')
                 AND n.host = f.host AND n.pid = f.pid AND n.service = f.service
-                AND n.at BETWEEN f.arrived_at - interval '1 minute' AND f.arrived_at + interval '1 second'
+                AND n.client_address IS NOT DISTINCT FROM f.client_address
+                AND n.at BETWEEN f.arrived_at - interval '1 second' AND f.arrived_at + interval '10 milliseconds'
+                AND NOT EXISTS (
+                    SELECT FROM delivery_from o
+                    WHERE o.host = f.host AND o.pid = f.pid AND o.service = f.service
+                        AND o.arrived_at > n.at AND o.arrived_at < f.arrived_at
+                )
             ORDER BY n.at DESC
             LIMIT 1
         ),
-        -- Nothing but the client: given up before it was queued, which Postfix before 3.10 does not log.
-        CASE WHEN f.origin = 2 AND f.message_id IS NULL AND f.resent_message_id IS NULL AND f.uid IS NULL
-            AND f.parent_queue_id IS NULL AND f.client_name IS NOT NULL THEN 'cancelled' ELSE 'queued' END
+        -- From a client and never queued: given up, which Postfix before 3.10 does not log.
+        CASE WHEN f.origin = 2 AND f.client_name IS NOT NULL AND f.parent_queue_id IS NULL THEN 'cancelled'
+            ELSE 'queued' END
     )
 END;
 

@@ -2,11 +2,11 @@
 -- is not written. In key order, so that two sinks don't deadlock.
 INSERT INTO delivery_to AS row (
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, service, dsn,
-    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, first_attempt_at, attempts, history
+    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, first_attempt_at, attempts, history
 )
 SELECT
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, service, dsn,
-    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, first_attempt_at, attempts, history
+    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, first_attempt_at, attempts, history
 FROM staged_to
 ORDER BY arrived_at, queue_id, host, recipient, orig_recipient
 ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SET
@@ -14,12 +14,12 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
     first_attempt_at = least(row.first_attempt_at, excluded.first_attempt_at),
     (
         last_attempt_at, status, number, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as,
-        next_queue_id, history, attempts
+        next_queue_id, stage, history, attempts
     ) = (
         SELECT
             latest.last_attempt_at, latest.status, latest.number, latest.service, latest.dsn, latest.relay,
             latest.reply, latest.delay, latest.delays, latest.connection_use, latest.tls, latest.queued_as,
-            latest.next_queue_id, latest.history,
+            latest.next_queue_id, latest.stage, latest.history,
             greatest(row.attempts, excluded.attempts, counted_attempts(latest.history, latest.status))
         FROM (
             SELECT
@@ -36,6 +36,7 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                 CASE WHEN later THEN excluded.tls ELSE row.tls END AS tls,
                 CASE WHEN later THEN excluded.queued_as ELSE row.queued_as END AS queued_as,
                 CASE WHEN later THEN excluded.next_queue_id ELSE row.next_queue_id END AS next_queue_id,
+                CASE WHEN later THEN excluded.stage ELSE row.stage END AS stage,
                 united_history(
                     row.history || excluded.history || ours || theirs, CASE WHEN later THEN theirs ELSE ours END
                 ) AS history
@@ -48,14 +49,15 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                         coalesce(excluded.delay, 0), excluded.connection_use IS NOT NULL,
                         coalesce(excluded.connection_use, 0), excluded.tls IS NOT NULL, coalesce(excluded.tls, ''),
                         excluded.queued_as IS NOT NULL, coalesce(excluded.queued_as, ''),
-                        excluded.next_queue_id IS NOT NULL, coalesce(excluded.next_queue_id, '')
+                        excluded.next_queue_id IS NOT NULL, coalesce(excluded.next_queue_id, ''), excluded.stage IS NOT NULL,
+                        coalesce(excluded.stage, '')
                     ) > (
                         row.last_attempt_at, status_rank(row.status), row.number, row.status, row.dsn, row.relay,
                         row.reply, row.service, row.delays IS NOT NULL, coalesce(row.delays, ''),
                         row.delay IS NOT NULL, coalesce(row.delay, 0), row.connection_use IS NOT NULL,
                         coalesce(row.connection_use, 0), row.tls IS NOT NULL, coalesce(row.tls, ''),
                         row.queued_as IS NOT NULL, coalesce(row.queued_as, ''), row.next_queue_id IS NOT NULL,
-                        coalesce(row.next_queue_id, '')
+                        coalesce(row.next_queue_id, ''), row.stage IS NOT NULL, coalesce(row.stage, '')
                     ) AS later,
                     attempt_entry(row.last_attempt_at, row.status, row.number, row.dsn, row.relay, row.reply) AS ours,
                     attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.dsn, excluded.relay, excluded.reply) AS theirs
@@ -73,13 +75,15 @@ WHERE excluded.origin > row.origin
         coalesce(excluded.delays, ''), excluded.delay IS NOT NULL, coalesce(excluded.delay, 0),
         excluded.connection_use IS NOT NULL, coalesce(excluded.connection_use, 0), excluded.tls IS NOT NULL,
         coalesce(excluded.tls, ''), excluded.queued_as IS NOT NULL, coalesce(excluded.queued_as, ''),
-        excluded.next_queue_id IS NOT NULL, coalesce(excluded.next_queue_id, '')
+        excluded.next_queue_id IS NOT NULL, coalesce(excluded.next_queue_id, ''), excluded.stage IS NOT NULL,
+                        coalesce(excluded.stage, '')
     ) > (
         row.last_attempt_at, status_rank(row.status), row.number, row.status, row.dsn, row.relay, row.reply,
         row.service, row.delays IS NOT NULL, coalesce(row.delays, ''), row.delay IS NOT NULL,
         coalesce(row.delay, 0), row.connection_use IS NOT NULL, coalesce(row.connection_use, 0),
         row.tls IS NOT NULL, coalesce(row.tls, ''), row.queued_as IS NOT NULL, coalesce(row.queued_as, ''),
-        row.next_queue_id IS NOT NULL, coalesce(row.next_queue_id, '')
+        row.next_queue_id IS NOT NULL,
+                        coalesce(row.next_queue_id, ''), row.stage IS NOT NULL, coalesce(row.stage, '')
     )
     OR NOT (excluded.history || attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.dsn, excluded.relay, excluded.reply))
         <@ (row.history || attempt_entry(row.last_attempt_at, row.status, row.number, row.dsn, row.relay, row.reply))

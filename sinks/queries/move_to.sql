@@ -9,10 +9,10 @@ WITH gone AS (
 )
 INSERT INTO staged_to (
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, service, dsn,
-    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, first_attempt_at, attempts, history
+    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, first_attempt_at, attempts, history
 )
 SELECT
     host, queue_id, new_arrived_at, greatest(origin, new_origin), recipient, orig_recipient, last_attempt_at,
-    status, number, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id,
+    status, number, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage,
     first_attempt_at, attempts, history
 FROM gone

@@ -35,14 +35,19 @@ def _resent_message_id(found: re.Match[str], line: Line) -> Parsed:
 
 
 def _check_envelope(text: str) -> Envelope | None:
-    """Return the fields behind a check's content, which is the sender's and may fake them: the last place counts."""
+    """Return the fields behind a check's content.
+
+    The content is the sender's and the text behind the fields the administrator's: both may hold some. The place with
+    most fields counts, of two the last.
+    """
+    best, most = None, 0
     end = _CONTENT_ENDS_BEFORE
     while (at := text.rfind("; ", 0, end)) >= 0:
         envelope = read_envelope(text[at + 2 :])
-        if envelope is not None and (envelope.sender is not None or envelope.protocol is not None):
-            return envelope
+        if envelope is not None and (fields := 4 - envelope[:4].count(None)) > most:
+            best, most = envelope, fields
         end = at
-    return None
+    return best
 
 
 def _check(found: re.Match[str], line: Line) -> Parsed:
@@ -61,7 +66,7 @@ def _check(found: re.Match[str], line: Line) -> Parsed:
         message |= {"reject_stage": place, "reject_reply": reply}
         if envelope is not None and envelope.recipient is not None:
             dsn = response(reply)[1] or ""
-            attempt = Attempt(recipient=envelope.recipient, status="rejected", dsn=dsn, reply=reply)
+            attempt = Attempt(recipient=envelope.recipient, status="rejected", dsn=dsn, reply=reply, stage=place)
     what = f"cleanup.{action}"
     return Parsed(what=what, queue_id=line.queue_id, message=message, moments=(moment,), attempt=attempt)
 
@@ -88,6 +93,15 @@ def _milter(found: re.Match[str], line: Line) -> Parsed:
     return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
 
 
+def _too_large(_: re.Match[str], line: Line) -> Parsed:
+    message = {"reject_stage": "END-OF-MESSAGE", "reject_reply": line.text[:MAX_TEXT]}
+    return Parsed(what="cleanup.too-large", queue_id=line.queue_id, message=message, moments=("rejected_at",))
+
+
+TOO_LARGE = fact("cleanup.too-large", "queue file size limit exceeded", "", _too_large)
+"""Logged by whoever writes the message: cleanup, or smtpd."""
+
+
 def _removed(found: re.Match[str], line: Line) -> Parsed:
     moment = "cancelled_at" if found[1] == "canceled" else "discarded_at"
     return Parsed(what="cleanup.removed", queue_id=line.queue_id, moments=(moment,))
@@ -102,6 +116,7 @@ CLEANUP = Family(
         fact("cleanup.resent-message-id", "resent-message-id=", r"(.*+)", _resent_message_id),
         fact("cleanup.milter", "", r"(milter-reject|milter-hold|milter-discard): (.*+)", _milter),
         fact("cleanup.removed", "removed (", r"(canceled|discarded)\)?", _removed),
+        TOO_LARGE,
         *DELIVERIES,
         *quiet(
             "cleanup", "message has ", "queue file size limit ", "milter ", "milter-", "unreasonable ", "cannot ",

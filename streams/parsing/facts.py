@@ -20,6 +20,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     tls: str | None = None
     queued_as: str | None = None
     next_queue_id: str | None = None
+    stage: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -90,7 +90,13 @@ def rejected_attempt(refusal: Refusal) -> Attempt | None:
     """Return the refusal as an attempt for its recipient, if it names one."""
     if refusal.recipient is None:
         return None
-    return Attempt(recipient=refusal.recipient, status="rejected", dsn=refusal.dsn or "", reply=refusal.reply)
+    return Attempt(
+        recipient=refusal.recipient,
+        status="rejected",
+        dsn=refusal.dsn or "",
+        reply=refusal.reply,
+        stage=refusal.stage,
+    )
 
 
 def read_refusal(action: str, text: str) -> Refusal | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.deliveries import ORIGIN_SURE
 from streams.parsing.arrival import taken_by
+from streams.parsing.cleanup import TOO_LARGE
 from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
 from streams.parsing.refusals import message_of, read_refusal, rejected_attempt
@@ -124,6 +125,7 @@ SMTPD = Family(
     queued=(
         fact("smtpd.client", "client=", rf"{CLIENT}(, .*+)?", _client),
         fact("smtpd.access", "", r"(reject|milter-reject|hold|discard): (.*+)", _access),
+        TOO_LARGE,
         *_GOES_ON,
         *_SESSION,
     ),

@@ -1,7 +1,7 @@
 """``rejects``: who was refused what, and why, newest first.
 
 Two kinds: mail that had no queue id yet (table ``noqueue``), and recipients refused of a message that had one
-(``delivery_to`` with status ``rejected``; of these the log's stage is known only if the whole message was refused).
+(``delivery_to`` with status ``rejected``).
 """
 
 from datetime import datetime, timedelta
@@ -64,7 +64,7 @@ SELECT at, host, service, action, stage, client_name, client_address, code, dsn,
 
 _WITH_ID: Final = """
 SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
-       CASE WHEN f.rejected_at = t.last_attempt_at THEN f.reject_stage END AS stage, f.client_name, f.client_address,
+       t.stage, f.client_name, f.client_address,
        substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::integer AS code, nullif(t.dsn, '') AS dsn, t.reply,
        f.sender, t.recipient, f.protocol, f.helo, f.sasl_username
   FROM delivery_to t

@@ -1,0 +1,166 @@
+"""The merge rules in Python and in SQL are the same: any order, any grouping, any repetition gives one row."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from schemas.deliveries import DeliveryFrom, DeliveryTo
+from schemas.merging import (
+    LATEST_FIELDS,
+    MESSAGE_FIELDS,
+    copy_delivery,
+    merge_deliveries,
+    merge_messages,
+    normalise_delivery,
+)
+from schemas.settings import DatabaseSettings, Settings
+from schemas.timestamps import to_text
+from sinks.batches import Batch
+from sinks.connecting import connect
+from sinks.migrating import migrate
+from sinks.writing import Writer
+
+pytestmark = pytest.mark.postgres
+
+KEY = {"host": "mx1", "queue_id": "9D5CB98A3E3", "arrived_at": "2026-11-22T06:00:00.000000Z", "origin": 2}
+TEXTS = st.sampled_from(["", "a", "B", "é", "z\\n", "\t", '"q" {x,y}', "\\N", "\x01\x02", "NULL", "𝄞", "z" * 200])
+MOMENTS = st.integers(0, 3).map(lambda n: to_text(1_763_800_000_000_000 + n * 500_000))
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+NUMBERS = {"size", "recipient_count", "client_port", "uid", "pid"}
+FIELDS = {
+    field: maybe(MOMENTS if field.endswith("_at") else st.integers(0, 3) if field in NUMBERS else TEXTS)
+    for field in MESSAGE_FIELDS
+    if field != "origin"
+}
+MESSAGES = st.fixed_dictionaries({}, optional=FIELDS).map(lambda fields: DeliveryFrom(**KEY, **fields))
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> DeliveryTo:
+    """A version of one delivery as the stream writes it, or as another program could."""
+    status = draw(st.sampled_from(["sent", "deferred", "bounced", "rejected", "SOFTBOUNCE", "deliverable"]))
+    at = draw(MOMENTS)
+    row = DeliveryTo(
+        **KEY,
+        recipient="r@x.test",
+        last_attempt_at=at,
+        status=status,
+        number=draw(st.sampled_from([0, 7, 12_345_678, 2**31 - 1])),
+        service=draw(st.sampled_from(["smtp", "lmtp"])),
+        dsn=draw(st.sampled_from(["", "2.0.0"])),
+        relay=draw(TEXTS),
+        reply=draw(TEXTS),
+        delay=draw(maybe(st.sampled_from([0.0, 0.03, 1.5, 86400.0]))),
+        delays=draw(maybe(st.just("0/0/0/1"))),
+        connection_use=draw(maybe(st.integers(1, 3))),
+        tls=draw(maybe(st.just("verified"))),
+        queued_as=draw(maybe(st.just("9D5CB98A3E4"))),
+        next_queue_id=draw(maybe(st.just("9D5CB98A3E5"))),
+        first_attempt_at=min(at, draw(MOMENTS)),
+        attempts=int(status != "rejected"),
+    )
+    normalise_delivery(row)
+    return row
+
+
+@pytest.fixture
+def settings(database: DatabaseSettings) -> Settings:
+    settings = Settings(database=database)
+    migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def writer(settings: Settings) -> Iterator[Writer]:
+    writer = Writer(settings)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Connection]:
+    connection = connect(settings.database)
+    connection.autocommit = True
+    yield connection
+    connection.close()
+
+
+def rows(connection: Connection, table: str, fields: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    columns = ", ".join(
+        f"to_char({field} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" if field.endswith("_at") else field
+        for field in fields
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM {table}")
+        return cursor.fetchall()
+
+
+def empty(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM delivery_from; DELETE FROM delivery_to; DELETE FROM noqueue")
+
+
+def batches_of(data: st.DataObject, versions: list[Any]) -> list[list[Any]]:
+    """The versions in any order, some of them twice, cut anywhere."""
+    order = data.draw(st.permutations(versions)) + data.draw(st.lists(st.sampled_from(versions), max_size=2))
+    batches: list[list[Any]] = [[]]
+    for version in order:
+        batches[-1].append(version)
+        if data.draw(st.booleans()):
+            batches.append([])
+    return batches
+
+
+@pytest.mark.usefixtures("settings")
+@examples(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(MESSAGES, min_size=1, max_size=4), st.data())
+def test_messages(writer: Writer, connection: Connection, versions: list[DeliveryFrom], data: st.DataObject) -> None:
+    empty(connection)
+    merged = DeliveryFrom(**KEY)
+    for version in data.draw(st.permutations(versions)):
+        merge_messages(merged, version)
+    for group in batches_of(data, versions):
+        batch = Batch()
+        for version in group:
+            row = DeliveryFrom(**KEY)
+            merge_messages(row, version)
+            if batch.messages:
+                merge_messages(next(iter(batch.messages.values())), row)
+            else:
+                batch.messages[row.host, row.queue_id, row.arrived_at] = row
+        writer.write(batch, {})
+
+    fields = ("host", "queue_id", "arrived_at", *MESSAGE_FIELDS)
+    assert rows(connection, "delivery_from", fields) == [tuple(getattr(merged, field) for field in fields)]
+
+
+@examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(deliveries(), min_size=1, max_size=5), st.data())
+def test_deliveries(writer: Writer, connection: Connection, versions: list[DeliveryTo], data: st.DataObject) -> None:
+    empty(connection)
+    order = data.draw(st.permutations(versions))
+    merged = copy_delivery(order[0])
+    for version in order[1:]:
+        merge_deliveries(merged, copy_delivery(version))
+    for group in batches_of(data, versions):
+        batch = Batch()
+        for version in group:
+            if batch.deliveries:
+                merge_deliveries(next(iter(batch.deliveries.values())), copy_delivery(version))
+            else:
+                key = (version.host, version.queue_id, version.arrived_at, version.recipient, version.orig_recipient)
+                batch.deliveries[key] = copy_delivery(version)
+        writer.write(batch, {})
+
+    fields = ("recipient", *LATEST_FIELDS, "first_attempt_at", "attempts", "history")
+    assert rows(connection, "delivery_to", fields) == [tuple(getattr(merged, field) for field in fields)]
