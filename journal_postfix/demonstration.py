@@ -1,8 +1,9 @@
 """``demo``: a packaged log through the whole pipeline, then what one can see of it."""
 
+import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -56,40 +57,41 @@ def run(settings: Settings) -> int:
                 return interruption.exit_code()
             once_through.show(outcome, inputs)
             with searching(complete.database) as connection:
-                _show(connection, Console(highlight=False))
-    _say_what_next(own, Console(highlight=False))
+                _show(connection, own, Console(highlight=False))
     return OK
 
 
-def _show(connection: "Connection", console: Console) -> None:
+def _show(connection: "Connection", own: Settings, console: Console) -> None:
     now = datetime.now(UTC)
-    deliveries = list(search_deliveries(connection, DeliverySearch(limit=_SHOWN)))
-    rejects = list(search_rejects(connection, RejectSearch(limit=_SHOWN // 2)))
-    _title(console, "The newest deliveries", "journal-postfix deliveries")
-    for line in delivery_lines(deliveries, console.width, now):
-        console.print(line, soft_wrap=True)
-    _title(console, "The newest rejections", "journal-postfix rejects")
-    for line in reject_lines(rejects, console.width, now):
-        console.print(line, soft_wrap=True)
+    _title(console, "The newest deliveries")
+    deliveries = search_deliveries(connection, DeliverySearch(limit=_SHOWN))
+    _print(console, delivery_lines(list(deliveries), console.width, now))
+    _title(console, "The newest rejections")
+    rejects = search_rejects(connection, RejectSearch(limit=_SHOWN // 2))
+    _print(console, reject_lines(list(rejects), console.width, now))
+    shown = _interesting(connection)
+    if shown is not None:
+        _title(console, "One mail's way")
+        _print(console, hop_lines(trace(connection, shown), console.width, now))
+    _title(console, "Next")
+    here = f"--data-dir {shlex.quote(str(own.data_dir))}"
+    for command in (f"deliveries --status bounced {here}", f"rejects {here}", f"trace {shown} {here}", "up --help"):
+        console.print(Text(f"  journal-postfix {command}", "cyan"), soft_wrap=True)
+
+
+def _interesting(connection: "Connection") -> str | None:
+    """Return the queue id of a mail whose way is worth a look."""
     for status in _INTERESTING:
-        found = islice(search_deliveries(connection, DeliverySearch(status=(status,), limit=1)), 1)
-        for record in found:
-            _title(console, "One mail's way", f"journal-postfix trace {record['queue_id']}")
-            for line in hop_lines(trace(connection, record["queue_id"]), console.width, now):
-                console.print(line, soft_wrap=True)
-            return
+        for record in search_deliveries(connection, DeliverySearch(status=(status,), limit=1)):
+            return str(record["queue_id"])
+    return None
 
 
-def _title(console: Console, title: str, command: str) -> None:
+def _title(console: Console, title: str) -> None:
     console.print()
-    console.print(Text(title, "bold") + Text(f"   {command}", "cyan"), soft_wrap=True)
+    console.print(Text(title, "bold"))
 
 
-def _say_what_next(own: Settings, console: Console) -> None:
-    _title(console, "Next", "")
-    for command in (
-        f"journal-postfix deliveries --data-dir {own.data_dir} --status bounced",
-        "journal-postfix up --logfile /var/log/mail.log",
-        "journal-postfix --help",
-    ):
-        console.print(Text(f"  {command}", "cyan"), soft_wrap=True)
+def _print(console: Console, lines: Iterable[Text]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True)

@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def again(self) -> int:
-        """Lines that the stream got besides those: sent again after a producer died, or by other producers."""
+        """Lines that the stream got besides: of earlier runs or other producers, or sent again after one died."""
         return self.processed.lines - self.read.sent
 
     def figures(self) -> list[tuple[str, str, str]]:
@@ -77,7 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             ("rejects", self.added.rejects, self.stored.rejects),
         )
         return [
-            ("lines", str(lines), f"and {self.again} sent again, or by others" if self.again else ""),
+            ("lines", str(lines), f"and {self.again} sent earlier or again" if self.again else ""),
             *((name, str(new), f"{all_} in all" if all_ != new else "") for name, new, all_ in rows),
             ("parsed", str(self.processed.parsed), ""),
             (
