@@ -1,6 +1,7 @@
 """The systemd journal as a source: backfill, then follow, across rotation and vacuuming."""
 
 import threading
+import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,21 +38,22 @@ def run(
     journal's beginning. With *follow* it returns when *stop* is set, else at the end. Raises ConfigurationError and
     TryAgainLaterError.
     """
-    time = microseconds_of(since, now=datetime.now(UTC), zone=settings.producer.zone()) if since is not None else None
+    at = microseconds_of(since, now=datetime.now(UTC), zone=settings.producer.zone()) if since is not None else None
     host = host_of(settings)
     name = name_of(host, directory, namespace)
     source: JournalSource | None = None
-    seconds = 0.0
+    started = time.monotonic()
     with closing(open_reader(directory, namespace)) as reader:
         _check(reader, directory, follow=follow)
         with suppress(StoppedError), begun(settings, [name], stop, on_progress) as run:
+            started = time.monotonic()
             saved = run.positions.get(name)
             base = saved if isinstance(saved, JournalPosition) else None
             source = JournalSource(settings, name=name, host=host, publisher=run.publisher, reader=reader, base=base)
             with suppress(StoppedError):
-                _begin(reader, source, base, cursor, time)
+                _begin(reader, source, base, cursor, at)
                 _read(run, reader, source, stop, follow=follow)
-            seconds = run.seconds()
+    seconds = time.monotonic() - started
     if source is None:
         return Summary(0, 0, 0, 0, 0, seconds)
     counts = source.counts()
@@ -80,15 +82,15 @@ def _begin(
     source: JournalSource,
     base: JournalPosition | None,
     cursor: str | None,
-    time: int | None,
+    at: int | None,
 ) -> None:
     if cursor is not None:
         seek_given(reader, cursor)
     elif base is not None:
         if seek_position(reader, base):
             source.recount(base)
-    elif time is not None:
-        reader.seek_realtime(time)
+    elif at is not None:
+        reader.seek_realtime(at)
     else:
         reader.seek_head()
 

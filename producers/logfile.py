@@ -1,6 +1,7 @@
 """Log files as a source: several in order, then, if wanted, whatever is appended to them across rotations."""
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,8 +35,9 @@ def run(
     """
     check_all(files, follow=follow)
     reading = _Reading(settings, files, follow=follow, year=year, stop=stop)
-    seconds = 0.0
+    started = time.monotonic()
     with suppress(StoppedError), begun(settings, reading.names, stop, on_progress) as run:
+        started = time.monotonic()
         try:
             with suppress(StoppedError):
                 reading.to_the_ends(run)
@@ -43,9 +45,8 @@ def run(
                     follow_all(run, reading.sources, stop)
         finally:
             reading.close()
-            seconds = run.seconds()
     reading.complain()
-    return reading.summary(seconds)
+    return reading.summary(time.monotonic() - started)
 
 
 class _Reading:

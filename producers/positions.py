@@ -21,6 +21,7 @@ START_SECONDS: Final = 30.0
 """How long a broker that does not answer is waited for when a run begins: nothing was read yet that could be lost."""
 
 _STEP: Final = 1.0
+_TELL: Final = 3.0
 _GATHER: Final = 0.05  # the library waits that long for more, even at the end
 _DEADLY: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - the library's names
 
@@ -40,6 +41,7 @@ class Positions:
         self._settings = settings
         self._stop = stop
         self._deadline = time.monotonic() + seconds
+        self._tell_at = time.monotonic() + _TELL
         self._trouble: dict[int, KafkaError] = {}
         self._consumer = Consumer(
             client_config(settings.kafka, "journal-postfix-positions")
@@ -113,6 +115,7 @@ class Positions:
                 failure = self._failure(error.args[0], what)
                 if failure is not None:
                     raise failure from None
+                self._tell_waiting(error.args[0])
             if self._stop.is_set():
                 raise StoppedError
 
@@ -122,6 +125,12 @@ class Positions:
             return None
         told = deadly or next(iter(self._trouble.values()), error)
         return explained(told, what, self._settings.kafka.bootstrap_servers)
+
+    def _tell_waiting(self, error: KafkaError) -> None:
+        if time.monotonic() >= self._tell_at:
+            self._tell_at = self._deadline
+            reason = next(iter(self._trouble.values()), error)
+            log.warning("Kafka does not answer yet", at=self._settings.kafka.bootstrap_servers, reason=reason.str())
 
     def _on_error(self, error: KafkaError) -> None:
         self._trouble[error.code()] = error

@@ -212,6 +212,7 @@ def _producer(settings: Settings, on_error: Any) -> Producer:
             "message.timeout.ms": 0,  # never given up
             "compression.type": "lz4",
             "linger.ms": 5,
+            "reconnect.backoff.max.ms": 1000,  # a broker that is back is found soon
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 2 * settings.producer.buffer_bytes // 1024,
             "error_cb": on_error,

@@ -33,7 +33,6 @@ class Run:
         """*positions* are those saved by earlier runs. See `begun`."""
         self.publisher: Final = publisher
         self.positions: Final = positions
-        self.started: Final = time.monotonic()
         self._on_progress = on_progress
         self._interval = settings.producer.position_ms / 1000
         self._marked: dict[str, float] = {}
@@ -64,10 +63,6 @@ class Run:
         if self._on_progress is not None and (last or now - self._told_at >= _TELL_SECONDS):
             self._told_at = now
             self._on_progress(progress)
-
-    def seconds(self) -> float:
-        """Return how long the run lasts."""
-        return time.monotonic() - self.started
 
 
 @contextmanager

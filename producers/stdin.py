@@ -3,6 +3,7 @@
 import os
 import selectors
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,15 +28,16 @@ def run(
     host = host_of(settings)
     name = f"{host}:stdin"
     source: _Source | None = None
-    seconds = 0.0
+    started = time.monotonic()
     with suppress(StoppedError), begun(settings, [name], stop, on_progress) as run:
+        started = time.monotonic()
         base = run.positions.get(name)
         source = _Source(
             settings, name, host, run.publisher, base if isinstance(base, StreamPosition) else StreamPosition()
         )
         with suppress(StoppedError):
             source.read_all(run, stream, stop)
-        seconds = run.seconds()
+    seconds = time.monotonic() - started
     counts = source.intake.counts() if source is not None else None
     if counts is None:
         return Summary(0, 0, 0, 0, 0, seconds)

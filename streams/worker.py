@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import shutil
 import sys
 import tempfile
 
@@ -40,7 +41,7 @@ def run(settings: Settings) -> int:
     gc.set_threshold(50_000, 50, 1000)
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
         app = StreamApp(settings, topics, partitions, datadir)
-        app.table.failed = _end
+        app.table.failed = lambda error: _end(error, datadir)
         worker = app.faust.Worker(
             loop=uvloop.new_event_loop(), quiet=True, loglevel="WARNING", override_logging=False, redirect_stdouts=False
         )
@@ -52,10 +53,11 @@ def run(settings: Settings) -> int:
             return ended.code if isinstance(ended.code, int) else FAILED
 
 
-def _end(error: BaseException) -> None:
+def _end(error: BaseException, datadir: str) -> None:
     """End the process: its state is ahead of what is committed, and another may own its partitions."""
     wrong = isinstance(error, ConfigurationError)
     log.error("stream stage ends", why=str(error), kind=type(error).__name__)
+    shutil.rmtree(datadir, ignore_errors=True)
     sys.stderr.flush()
     os._exit(WRONG_SETTINGS if wrong else FAILED)
 

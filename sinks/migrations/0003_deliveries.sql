@@ -14,7 +14,7 @@ RETURN CASE
     WHEN f.queued_at IS NOT NULL THEN 'queued'
     ELSE coalesce(
         -- smtpd logs an access map's HOLD or DISCARD directly before it gives the message its queue id: the same process
-        -- and client, and no other message between them.
+        -- and client, and no other message between them; the log may tell no more than seconds.
         (
             SELECT CASE WHEN n.action LIKE '%hold' THEN
                 CASE WHEN f.released_at IS NULL THEN 'held' ELSE 'queued' END ELSE 'discarded' END
@@ -22,11 +22,12 @@ RETURN CASE
             WHERE n.action IN ('hold', 'milter-hold', 'discard', 'milter-discard')
                 AND n.host = f.host AND n.pid = f.pid AND n.service = f.service
                 AND n.client_address IS NOT DISTINCT FROM f.client_address
-                AND n.at BETWEEN f.arrived_at - interval '1 second' AND f.arrived_at + interval '10 milliseconds'
+                AND n.at BETWEEN f.arrived_at - interval '2 seconds' AND f.arrived_at + interval '10 milliseconds'
                 AND NOT EXISTS (
                     SELECT FROM delivery_from o
                     WHERE o.host = f.host AND o.pid = f.pid AND o.service = f.service
-                        AND o.arrived_at > n.at AND o.arrived_at < f.arrived_at
+                        AND o.client_address IS NOT DISTINCT FROM f.client_address
+                        AND o.arrived_at > n.at + interval '1 second' AND o.arrived_at < f.arrived_at
                 )
             ORDER BY n.at DESC
             LIMIT 1
