@@ -26,13 +26,18 @@ def brokers_named(settings: Settings) -> str:
     return f"Kafka at {settings.kafka.bootstrap_servers}"
 
 
-def quiet_config(settings: Settings, client_id: str) -> dict[str, Any]:
-    """Return a client's configuration whose library doesn't write to stderr by itself. Raises ConfigurationError."""
+def require_kafka(settings: Settings) -> None:
+    """Raise ConfigurationError where no Kafka is configured."""
     if not settings.kafka.bootstrap_servers:
         raise ConfigurationError(
             "no Kafka is configured: set kafka.bootstrap_servers (--bootstrap-servers HOST:PORT), "
             "or let `journal-postfix up` start an embedded one"
         )
+
+
+def quiet_config(settings: Settings, client_id: str) -> dict[str, Any]:
+    """Return a client's configuration whose library doesn't write to stderr by itself. Raises ConfigurationError."""
+    require_kafka(settings)
     return client_config(settings.kafka, client_id) | {"logger": _silent}
 
 

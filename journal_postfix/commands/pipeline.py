@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from journal_postfix import demonstration, everything, once_through
+from journal_postfix.broker import require_kafka
 from journal_postfix.commands.produce import Timezone, Year
 from journal_postfix.inputs import Inputs, default_inputs
 from journal_postfix.interrupts import interruptible
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 
@@ -65,6 +67,7 @@ def stream(settings: Settings) -> None:
 
     [cyan]journal-postfix stream --bootstrap-servers kafka:9092[/]
     """
+    require_kafka(settings)
     from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
 
     raise typer.Exit(worker.run(settings))
@@ -77,6 +80,12 @@ def sink(settings: Settings) -> None:
 
     [cyan]journal-postfix sink --bootstrap-servers kafka:9092 --database-host db.example.org[/]
     """
+    require_kafka(settings)
+    if settings.database.host is None:
+        raise ConfigurationError(
+            "no PostgreSQL is configured: set database.host (--database-host HOST, or the folder of its socket), "
+            "or let `journal-postfix up` start an embedded one"
+        )
     from sinks import worker  # noqa: PLC0415 - only this command writes to the database
 
     with interruptible() as interruption:
