@@ -149,7 +149,7 @@ class ProducerSettings(_Section):
         if value is not None:
             try:
                 ZoneInfo(value)
-            except (ValueError, OSError) as error:
+            except (KeyError, ValueError, OSError) as error:
                 raise ValueError(f"unknown time zone {value!r}: use a name like Europe/Berlin or UTC") from error
         return value
 
