@@ -22,6 +22,13 @@ log = structlog.get_logger()
 
 _ANSWER_SECONDS = 15
 
+_QUIETER = {
+    "aiokafka": logging.WARNING,
+    "faust": logging.WARNING,
+    "mode": logging.WARNING,
+    "mode.timers": logging.ERROR,  # a busy machine is late now and then
+}
+
 FAILED = 1
 WRONG_SETTINGS = 2
 
@@ -34,7 +41,8 @@ def run(settings: Settings) -> int:
     """
     topics = topics_of(settings.kafka, settings.stream)
     partitions = _partitions_of(settings, topics)
-    logging.getLogger().setLevel(logging.DEBUG if settings.log_level == "debug" else logging.WARNING)
+    for name, level in _QUIETER.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
     # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
     # is little, and looking through a million messages for it would stop the world.
     gc.freeze()
