@@ -1,5 +1,8 @@
 """What one transaction writes: the records of a while, versions of one row merged already."""
 
+from functools import lru_cache
+from typing import Final
+
 import msgspec
 
 from schemas.deliveries import (
@@ -12,8 +15,10 @@ from schemas.deliveries import (
 )
 from schemas.errors import BadRecordError
 from schemas.merging import merge_deliveries, merge_messages, normalise_delivery
-from schemas.timestamps import to_microseconds
+from schemas.timestamps import to_microseconds, to_text
 from schemas.topics import Topics
+
+_MOMENTS: Final = tuple(field for field in DeliveryFrom.__struct_fields__ if field.endswith("_at"))
 
 MessageKey = tuple[str, str, str]
 """Host, queue id, time of arrival."""
@@ -46,11 +51,14 @@ class Batch(msgspec.Struct):
             self._add_message(decode_delivery_from(value))
         else:
             rejection = decode_rejection(value)
-            _check_time(rejection.at)
+            if (at := _moment(rejection.at)) != rejection.at:
+                rejection = msgspec.structs.replace(rejection, at=at)
             self.rejections[rejection.at, rejection.host, rejection.digest] = rejection
 
     def _add_message(self, row: DeliveryFrom) -> None:
-        _check_time(row.arrived_at)
+        for field in _MOMENTS:
+            if (text := getattr(row, field)) is not None:
+                setattr(row, field, _moment(text))
         key = (row.host, row.queue_id, row.arrived_at)
         known = self.messages.get(key)
         if known is None:
@@ -59,11 +67,13 @@ class Batch(msgspec.Struct):
             merge_messages(known, row)
 
     def _add_delivery(self, row: DeliveryTo) -> None:
-        _check_time(row.arrived_at)
+        row.arrived_at = _moment(row.arrived_at)
+        row.last_attempt_at = _moment(row.last_attempt_at)
+        row.first_attempt_at = _moment(row.first_attempt_at)
         key = (row.host, row.queue_id, row.arrived_at, row.recipient, row.orig_recipient)
+        normalise_delivery(row)
         known = self.deliveries.get(key)
         if known is None:
-            normalise_delivery(row)
             self.deliveries[key] = row
         else:
             merge_deliveries(known, row)
@@ -73,8 +83,8 @@ class Batch(msgspec.Struct):
         try:
             parts = msgspec.json.decode(key, type=tuple[str, ...])
             host, queue_id, arrived_at = parts[:3]
-            _check_time(arrived_at)
-        except (msgspec.DecodeError, ValueError) as error:
+            arrived_at = _moment(arrived_at)
+        except (msgspec.DecodeError, ValueError, BadRecordError) as error:
             raise BadRecordError(f"a tombstone's key is not that of a row: {error}") from error
         message = (host, queue_id, arrived_at)
         self.withdrawn[message] = None
@@ -84,8 +94,10 @@ class Batch(msgspec.Struct):
             self.deliveries.pop(parts, None)
 
 
-def _check_time(text: str) -> None:
+@lru_cache(maxsize=65536)  # a message's recipients share its times
+def _moment(text: str) -> str:
+    """Return the time as we spell it: two spellings of one moment must not be two keys."""
     try:
-        to_microseconds(text)
-    except ValueError as error:
-        raise BadRecordError(f"not a time: {error}") from error
+        return to_text(to_microseconds(text))
+    except (ValueError, TypeError, OverflowError) as error:  # a TypeError where it says no time zone
+        raise BadRecordError(f"not a time: {text[:40]!r}") from error

@@ -1,32 +1,59 @@
 """The partitions of a day: made before rows of that day are written."""
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+import psycopg2.errors
+import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.sql import SQL, Identifier, Literal
 
+log = structlog.get_logger()
+
 PARTITIONED: Final = {"delivery_from": "arrived_at", "delivery_to": "arrived_at", "noqueue": "at"}
 """The tables and the column that their partitions go by."""
+
+_LOCK_MS: Final = 1000
+"""How long to wait for a table: whoever comes after us waits as well."""
+_PAUSE_SECONDS: Final = 60.0
+
+# Others must not write rows of the day into the default partition between their move and ATTACH, which looks for some.
+_MAKE: Final = """
+LOCK TABLE {later} IN ACCESS EXCLUSIVE MODE;
+CREATE TABLE {new} (LIKE {table} INCLUDING ALL);
+WITH moved AS (DELETE FROM {later} WHERE {column} >= {begin} AND {column} < {end} RETURNING *)
+INSERT INTO {new} SELECT * FROM moved;
+ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ({begin}) TO ({end});
+"""
 
 _LOCK: Final = 7_260_115_372
 """Key of the advisory lock that keeps two makers apart: PostgreSQL's own IF NOT EXISTS does not."""
 
 
 class DayPartitions:
-    """Knows which days have partitions, and makes those that are missing."""
+    """Knows which days have partitions, and makes those that are missing.
+
+    None has to be there: rows without a partition of their own go to the default one, from which they move later. So
+    a table that someone reads for hours (pg_dump) delays partitions and never rows.
+    """
 
     def __init__(self, connection: Connection, days_ahead: int) -> None:
         """Look at the database; *days_ahead* of today get partitions too."""
         self._connection = connection
         self._ahead = timedelta(days=days_ahead)
+        self._not_before = 0.0
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT first_partition_day()")
             row = cursor.fetchone()
             assert row is not None
             self._first: date = row[0]
-            cursor.execute("SELECT relid::regclass::text FROM pg_partition_tree('delivery_from') WHERE isleaf")
+            cursor.execute(
+                "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+                "WHERE inhparent = ANY(%s::regclass[])",
+                (list(PARTITIONED),),
+            )
             self._known = {name for (name,) in cursor.fetchall()}
 
     def ensure(self, days: Iterable[str]) -> None:
@@ -37,42 +64,39 @@ class DayPartitions:
         today = datetime.now(UTC).date()
         wanted = {today + timedelta(days=n) for n in range(self._ahead.days + 1)}
         wanted |= {date.fromisoformat(day) for day in days}
-        for day in sorted(wanted):
-            if self._first <= day <= today + self._ahead and _name("delivery_from", day) not in self._known:
-                self._make(day)
+        missing = [
+            (day, table)
+            for day in sorted(wanted)
+            if self._first <= day <= today + self._ahead
+            for table in PARTITIONED
+            if _name(table, day) not in self._known
+        ]
+        if not missing or time.monotonic() < self._not_before:
+            return
+        try:
+            for day, table in missing:
+                self._make(day, table)
+        except psycopg2.errors.LockNotAvailable:
+            self._not_before = time.monotonic() + _PAUSE_SECONDS
+            log.warning("the tables are locked: partitions of new days are made later", days=len(missing))
 
-    def _make(self, day: date) -> None:
-        begin, end = f"{day} 00:00:00+00", f"{day + timedelta(days=1)} 00:00:00+00"
+    def _make(self, day: date, table: str) -> None:
+        name = _name(table, day)
+        names = {
+            "new": Identifier(name),
+            "table": Identifier(table),
+            "later": Identifier(f"{table}_later"),
+            "column": Identifier(PARTITIONED[table]),
+            "begin": Literal(f"{day} 00:00:00+00"),
+            "end": Literal(f"{day + timedelta(days=1)} 00:00:00+00"),
+        }
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            for table, column in PARTITIONED.items():
-                name = _name(table, day)
-                cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (name,))
-                row = cursor.fetchone()
-                if row is not None and row[0]:
-                    continue
-                names = {
-                    "new": Identifier(name),
-                    "table": Identifier(table),
-                    "later": Identifier(f"{table}_later"),
-                    "column": Identifier(column),
-                    "begin": Literal(begin),
-                    "end": Literal(end),
-                }
-                cursor.execute(SQL("CREATE TABLE {new} (LIKE {table} INCLUDING ALL)").format(**names))
-                cursor.execute(
-                    SQL(
-                        "WITH moved AS ("
-                        "DELETE FROM {later} WHERE {column} >= {begin} AND {column} < {end} RETURNING *) "
-                        "INSERT INTO {new} SELECT * FROM moved"
-                    ).format(**names)
-                )
-                cursor.execute(
-                    SQL("ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ({begin}) TO ({end})").format(
-                        **names
-                    )
-                )
-        self._known.add(_name("delivery_from", day))
+            cursor.execute("SELECT to_regclass(%s) IS NULL", (name,))
+            if cursor.fetchone() == (True,):
+                cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
+                cursor.execute(SQL(_MAKE).format(**names))
+        self._known.add(name)
 
 
 def _name(table: str, day: date) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -18,7 +19,12 @@ from sinks.staging import FROM, NOQUEUE, TO, Staged, copy_text
 
 TopicPartition = tuple[str, int]
 
-REFUSALS: Final = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError, ValueError)
+REFUSALS: Final = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.errors.ProgramLimitExceeded,  # an OperationalError, but no server takes a key of that length
+    ValueError,
+)
 """What psycopg2 raises for a row that can't be stored: a NUL or a lone surrogate is a ValueError there."""
 
 _QUERIES: Final = files("sinks") / "queries"

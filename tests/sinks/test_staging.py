@@ -1,0 +1,30 @@
+"""COPY text: whatever stands in a value comes out of PostgreSQL as it was."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from schemas.merging import attempt_entry
+from sinks.writing import Writer
+
+pytestmark = pytest.mark.postgres
+
+TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
+
+
+@examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(("\\.", "\\.\n", "\n\\.\n")).via("ended the copy")
+@example(("\\N", "\x02", "\x01")).via("stand for NULL and for a separator")
+@example(("", "{}", '"\\')).via("empty, and what arrays are quoted with")
+@given(st.tuples(TEXTS, TEXTS, TEXTS))
+def test_every_text_survives(writer: Writer, query: Any, rows: Any, texts: tuple[str, str, str]) -> None:
+    sender, helo, reply = texts
+    query("DELETE FROM delivery_from; DELETE FROM delivery_to")
+    earlier = rows.delivery(reply=reply, relay=helo, status="deferred")
+    later = rows.delivery(last_attempt_at="2026-11-22T06:00:09.000000Z", reply=sender)
+    writer.write(rows.batch(rows.message(sender=sender, helo=helo), earlier, later), {})
+    assert query("SELECT sender, helo, protocol FROM delivery_from") == [(sender, helo, None)]
+    assert query("SELECT reply, history FROM delivery_to") == [(sender, [attempt_entry(earlier)])]
