@@ -27,6 +27,7 @@ class Restorer:
             "enable.partition.eof": True,  # the end of a partition, not a count: markers and compaction leave holes
             "queued.max.messages.kbytes": 64 * 1024,
             "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 50,
         }
         self._changelog = changelog
         self._source = source
