@@ -17,6 +17,13 @@ POSTSUPER = Family(
         _moment("postsuper.expire", "expired", "expired_at"),
     ),
     bare=quiet(
-        "totals", "Deleted: ", "Requeued: ", "Placed on hold: ", "Released from hold: ", "Expired: ", "Renamed "
+        "totals",
+        "Deleted: ",
+        "Requeued: ",
+        "Placed on hold: ",
+        "Released from hold: ",
+        "Expired: ",
+        "Force-expired: ",
+        "Renamed ",
     ),
 )
