@@ -51,12 +51,12 @@ def run(settings: Settings) -> int:
         raise ConfigurationError("the sample log is missing from this installation: install journal-postfix again")
     with interruptible() as interruption, as_file(sample) as log:
         inputs = Inputs(files=(log,))
-        with prepared(own, tell) as complete:
-            outcome = once_through.feed(complete, inputs, messages, interruption)
+        with prepared(own, tell) as ready:
+            outcome = once_through.feed(ready, inputs, messages, interruption)
             if outcome is None:
                 return interruption.exit_code()
             once_through.show(outcome, inputs)
-            with searching(complete.database) as connection:
+            with searching(ready.settings.database) as connection:
                 _show(connection, own, Console(highlight=False))
     return OK
 

@@ -14,6 +14,8 @@ from journal_postfix.failures import INTERRUPTED, OK
 from journal_postfix.inputs import Inputs, stages_of
 from journal_postfix.interrupts import Interruption, interruptible
 from journal_postfix.local import LocalStack
+from journal_postfix.rendering.reading import ReadingBar
+from journal_postfix.supervision.embedded import Embedded
 from journal_postfix.supervision.reports import Read, Reading, from_line
 from journal_postfix.supervision.supervisor import BackOff, Supervisor
 from schemas.settings import Settings
@@ -50,16 +52,28 @@ class Reports:
             return dict(self._read)
 
 
-class Pipeline(msgspec.Struct, frozen=True):
-    """A pipeline that runs."""
+class Prepared(msgspec.Struct, frozen=True):
+    """What the stages need is there: broker, database, topics, tables."""
 
     settings: Settings
     """Complete: with the addresses of the embedded parts."""
+    embedded: Embedded
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """A pipeline that runs."""
+
     supervisor: Supervisor
+    embedded: Embedded
     reports: Reports
     interruption: Interruption
     producers: tuple[str, ...]
     """Names of the producing stages."""
+
+    def look_after(self) -> None:
+        """Start again what died. Raises JournalPostfixError where that can't help."""
+        self.embedded.check()
+        self.supervisor.step()
 
     def producers_finished(self) -> bool:
         """Tell whether every producer has read its input to the end."""
@@ -89,8 +103,8 @@ def where(given: Settings, complete: Settings) -> str:
 
 
 @contextmanager
-def prepared(settings: Settings, tell: Tell) -> Iterator[Settings]:
-    """Start the embedded parts and make topics and tables; yield the complete settings."""
+def prepared(settings: Settings, tell: Tell) -> Iterator[Prepared]:
+    """Start the embedded parts and make topics and tables."""
     with LocalStack(settings) as stack:
         complete = stack.settings
         tell(where(settings, complete))
@@ -101,19 +115,19 @@ def prepared(settings: Settings, tell: Tell) -> Iterator[Settings]:
                     "see `journal-postfix topics --help`"
                 )
         migrating.migrate(complete)
-        yield complete
+        yield Prepared(complete, Embedded(settings, complete))
 
 
 @contextmanager
 def supervised(
-    complete: Settings, inputs: Inputs, tell: Tell, interruption: Interruption, *, once: bool
+    ready: Prepared, inputs: Inputs, tell: Tell, interruption: Interruption, *, once: bool
 ) -> Iterator[Pipeline]:
-    """Run the stages of *complete* settings; yield the pipeline and stop it at the end."""
-    stages = stages_of(complete, inputs, follow=not once)
+    """Run the stages; yield the pipeline and stop it at the end."""
+    stages = stages_of(ready.settings, inputs, follow=not once)
     reports = Reports()
     supervisor = Supervisor(
         stages,
-        complete.data_dir / "log",
+        ready.settings.data_dir / "log",
         tell=tell,
         on_warning=lambda stage, text: tell(f"{stage}: {text}"),
         on_report=reports.take,
@@ -122,23 +136,26 @@ def supervised(
     interruption.on_first, interruption.on_second = supervisor.wake, supervisor.hurry.set
     with supervisor:
         producing = tuple(stage.name for stage in stages if stage.name.startswith("produce-"))
-        yield Pipeline(complete, supervisor, reports, interruption, producing)
+        yield Pipeline(supervisor, ready.embedded, reports, interruption, producing)
 
 
-LOOK_AFTER_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
 
 
 def run(settings: Settings, inputs: Inputs) -> int:
     """Run all stages until a signal; return the exit code. Raises JournalPostfixError."""
-    tell = teller(console_of_messages())
+    console = console_of_messages()
+    tell = teller(console)
     with (
         interruptible() as interruption,
-        prepared(settings, tell) as complete,
-        supervised(complete, inputs, tell, interruption, once=False) as pipeline,
+        prepared(settings, tell) as ready,
+        ReadingBar(console, shown=console.is_terminal) as bars,
+        supervised(ready, inputs, tell, interruption, once=False) as pipeline,
     ):
         tell(f"Reading {inputs.described()}; Ctrl-C stops. Elsewhere: journal-postfix deliveries")
         while not interruption.stop.is_set():
-            pipeline.supervisor.step()
-            pipeline.supervisor.wait(LOOK_AFTER_SECONDS)
+            pipeline.look_after()
+            bars.show_all(pipeline.reports.reading())
+            pipeline.supervisor.wait(_LOOK_SECONDS)
         tell("Stopping…")
     return INTERRUPTED if interruption.exit_code() == INTERRUPTED else OK

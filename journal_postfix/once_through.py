@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from journal_postfix.everything import Pipeline, Tell, console_of_messages, prepared, supervised, teller
+from journal_postfix.everything import Pipeline, Prepared, Tell, console_of_messages, prepared, supervised, teller
 from journal_postfix.failures import OK
 from journal_postfix.inputs import Inputs
 from journal_postfix.interrupts import Interruption, interruptible
@@ -97,8 +97,8 @@ def run(settings: Settings, inputs: Inputs) -> int:
     messages = console_of_messages()
     tell = teller(messages)
     with interruptible() as interruption:
-        with prepared(settings, tell) as complete:
-            outcome = feed(complete, inputs, messages, interruption)
+        with prepared(settings, tell) as ready:
+            outcome = feed(ready, inputs, messages, interruption)
         if outcome is None:
             tell("Interrupted: what was read is kept, the same command goes on from there.")
             return interruption.exit_code()
@@ -110,19 +110,19 @@ class _InterruptedError(Exception):
     """Asked to stop before the end."""
 
 
-def feed(settings: Settings, inputs: Inputs, messages: Console, interruption: Interruption) -> Outcome | None:
+def feed(ready: Prepared, inputs: Inputs, messages: Console, interruption: Interruption) -> Outcome | None:
     """Run the stages until all of *inputs* is stored; None where *interruption* came first.
 
-    *settings* are complete (see `prepared`). Raises JournalPostfixError.
+    Raises JournalPostfixError.
     """
     tell = teller(messages)
-    with Watch(settings) as watch:
+    with Watch(ready.settings) as watch:
         before, stored_before, sources_before = Processed.of(watch.progress()), watch.stored(), watch.sources()
         tell(f"Reading {inputs.described()}")
         started = time.monotonic()
         bars = ReadingBar(messages, shown=messages.is_terminal)
         try:
-            with bars, supervised(settings, inputs, tell, interruption, once=True) as pipeline:
+            with bars, supervised(ready, inputs, tell, interruption, once=True) as pipeline:
                 _drain(_Wait(pipeline, watch, bars, tell))
                 seconds = time.monotonic() - started
         except _InterruptedError:
@@ -150,9 +150,8 @@ class _Wait:
         while True:
             if self._pipeline.interruption.stop.is_set():
                 raise _InterruptedError
-            self._pipeline.supervisor.step()
-            for producer, reading in self._pipeline.reports.reading().items():
-                self._bars.show(producer.removeprefix("produce-"), reading)
+            self._pipeline.look_after()
+            self._bars.show_all(self._pipeline.reports.reading())
             try:
                 rest = left()
             except TryAgainLaterError as error:  # a stage that suffers from it too tells, or recovers as we do
@@ -205,7 +204,7 @@ def _lines_read(pipeline: Pipeline, watch: Watch, before: dict[str, Lines]) -> L
 def show(outcome: Outcome, inputs: Inputs) -> None:
     """Print the outcome: name and figure, one a line."""
     console = Console(highlight=False)
-    if outcome.read.lines == 0:
+    if outcome.read.lines == outcome.processed.lines == 0:
         console.print(Text(f"{inputs.described()}: already read; nothing new"), soft_wrap=True)
     for name, figure, remark in outcome.figures():
         line = Text(f"{name:<14}{figure:>12}")

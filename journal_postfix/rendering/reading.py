@@ -1,6 +1,7 @@
 """Progress on a terminal: how far each source is read, and how far the stages behind are."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +43,11 @@ class ReadingBar:
         seconds = time.monotonic() - self._since.setdefault(name, time.monotonic())
         speed = f"{reading.lines / seconds:,.0f} lines/s" if seconds > 1 else f"{reading.lines:,} lines"
         self._set(name, reading.bytes_done, reading.bytes_total, speed)
+
+    def show_all(self, readings: Mapping[str, Reading]) -> None:
+        """Show how far each producing stage is."""
+        for stage, reading in readings.items():
+            self.show(stage.removeprefix("produce-"), reading)
 
     def show_behind(self, name: str, done: int, total: int, what: str) -> None:
         """Show how far a stage is behind what it should read: *done* of *total*."""

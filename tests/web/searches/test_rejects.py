@@ -26,8 +26,10 @@ def some_rejections(mail: Any) -> None:
     mail.message("C3", -50, sender="ann@example.org", client_address="192.0.2.8", helo="h", protocol="ESMTP")
     mail.delivery("C3", "c@example.net", "rejected", -50, reply="550 5.1.1 no such user", dsn="5.1.1", service="smtpd")
     mail.delivery("C3", "sent@example.net", "sent", -50)
-    mail.message("D4", -30, rejected_at=-20, reject_stage="END-OF-MESSAGE")
-    mail.delivery("D4", "d@example.net", "rejected", -30, last_attempt_at=-20, reply="4.7.1 later", dsn="")
+    mail.message("D4", -30, rejected_at=-20)
+    mail.delivery(
+        "D4", "d@example.net", "rejected", -30, last_attempt_at=-20, reply="4.7.1 later", dsn="", stage="DATA"
+    )
 
 
 @pytest.mark.usefixtures("some_rejections")
@@ -77,4 +79,4 @@ def test_a_record_has_the_fields_of_the_interface(reading: "Connection") -> None
 @pytest.mark.usefixtures("some_rejections")
 def test_what_is_not_said_is_unknown(reading: "Connection") -> None:
     [whole] = search(reading, RejectSearch(queue_id="D4"))
-    assert (whole["code"], whole["dsn"], whole["stage"]) == (None, None, "END-OF-MESSAGE")
+    assert (whole["code"], whole["dsn"], whole["stage"]) == (None, None, "DATA")
