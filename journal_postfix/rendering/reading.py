@@ -28,6 +28,7 @@ class ReadingBar:
         )
         self._tasks: dict[str, TaskID] = {}
         self._since: dict[str, float] = {}
+        self._shown: dict[str, Reading] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -40,6 +41,9 @@ class ReadingBar:
 
     def show(self, name: str, reading: Reading) -> None:
         """Show how far the source is, and how fast."""
+        if self._shown.get(name) == reading:
+            return  # what is read to its end doesn't get slower
+        self._shown[name] = reading
         seconds = time.monotonic() - self._since.setdefault(name, time.monotonic())
         speed = f"{reading.lines / seconds:,.0f} lines/s" if seconds > 1 else f"{reading.lines:,} lines"
         self._set(name, reading.bytes_done, reading.bytes_total, speed)
