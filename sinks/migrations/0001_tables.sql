@@ -116,6 +116,7 @@ CREATE INDEX delivery_from_orig ON delivery_from (orig_queue_id, arrived_at) WHE
 CREATE INDEX delivery_from_part ON delivery_from (arrived_at) WHERE origin = 0;
 
 CREATE INDEX delivery_to_recipient ON delivery_to (recipient, arrived_at);
+CREATE INDEX delivery_to_orig_recipient ON delivery_to (orig_recipient, arrived_at) WHERE orig_recipient <> '';
 CREATE INDEX delivery_to_recipient_domain ON delivery_to (lower(substring(recipient FROM '@([^@]*)$')), arrived_at);
 CREATE INDEX delivery_to_unsent ON delivery_to (status, arrived_at) WHERE status <> 'sent';
 CREATE INDEX delivery_to_queued_as ON delivery_to (queued_as, last_attempt_at) WHERE queued_as IS NOT NULL;
