@@ -7,7 +7,7 @@ from schemas.deliveries import ORIGIN_CLEANUP
 from streams.parsing.delivery import DELIVERIES
 from streams.parsing.facts import Attempt, Parsed
 from streams.parsing.formats import Family, Line, fact, quiet
-from streams.parsing.refusals import Envelope, message_of, read_envelope, read_refusal, rejected_attempt
+from streams.parsing.refusals import Envelope, decided, read_envelope
 from streams.parsing.tokens import MAX_TEXT, bare_id, response
 
 _PLACE: Final = "header|body|mime-header|nested-header|mime-error"
@@ -72,25 +72,7 @@ def _check(found: re.Match[str], line: Line) -> Parsed:
 
 
 def _milter(found: re.Match[str], line: Line) -> Parsed:
-    action = found[1]
-    refusal = read_refusal(action, found[2])
-    if refusal is None:
-        return Parsed(what="")
-    message = message_of(refusal)
-    moments: tuple[str, ...] = ()
-    attempt = None
-    if action == "milter-hold":
-        moments = ("held_at",)
-    elif action == "milter-discard":
-        moments = ("discarded_at",)
-        message["discard_reply"] = refusal.reply
-    else:
-        attempt = rejected_attempt(refusal)
-        if refusal.stage != "RCPT":
-            moments = ("rejected_at",)
-            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
-    what = f"cleanup.{action}"
-    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
+    return decided("cleanup", found[1], found[2], line)
 
 
 def _too_large(_: re.Match[str], line: Line) -> Parsed:

@@ -8,8 +8,12 @@ between the fields). TEXT and the fields hold what the client sent.
 import re
 from typing import Any, NamedTuple
 
-from streams.parsing.facts import Attempt, Refusal
+from streams.parsing.facts import Attempt, Parsed, Refusal
+from streams.parsing.formats import Line
 from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
+
+_WHOLE_MESSAGE = frozenset({"DATA", "BDAT", "END-OF-MESSAGE"})
+"""Stages at which the message is refused for all its recipients."""
 
 _head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
@@ -80,25 +84,6 @@ def split_envelope(text: str) -> tuple[str, Envelope]:
     return text, Envelope(None, None, None, None, None, "")
 
 
-def message_of(refusal: Refusal) -> dict[str, Any]:
-    """Return what a refusal says of its message as a whole."""
-    fields = {"sender": refusal.sender, "protocol": refusal.protocol, "helo": refusal.helo}
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def rejected_attempt(refusal: Refusal) -> Attempt | None:
-    """Return the refusal as an attempt for its recipient, if it names one."""
-    if refusal.recipient is None:
-        return None
-    return Attempt(
-        recipient=refusal.recipient,
-        status="rejected",
-        dsn=refusal.dsn or "",
-        reply=refusal.reply,
-        stage=refusal.stage,
-    )
-
-
 def read_refusal(action: str, text: str) -> Refusal | None:
     """Read a refusal from behind its ``ACTION: ``; None where *text* isn't one."""
     head = _head(text)
@@ -120,3 +105,33 @@ def read_refusal(action: str, text: str) -> Refusal | None:
         sasl_username=envelope.sasl_username,
         **fields,  # type: ignore[arg-type]
     )
+
+
+def decided(daemon: str, action: str, text: str, line: Line) -> Parsed:
+    """Return what a refusal (or hold, or discard) of *action* means for the message whose queue id *line* has."""
+    refusal = read_refusal(action, text)
+    if refusal is None:
+        return Parsed(what="")
+    fields = {"sender": refusal.sender, "protocol": refusal.protocol, "helo": refusal.helo}
+    message: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    moments: tuple[str, ...] = ()
+    attempt = None
+    if action.endswith("hold"):
+        moments = ("held_at",)
+    elif action.endswith("discard"):
+        moments = ("discarded_at",)
+        message["discard_reply"] = refusal.reply
+    else:
+        if refusal.recipient is not None:
+            attempt = Attempt(
+                recipient=refusal.recipient,
+                status="rejected",
+                dsn=refusal.dsn or "",
+                reply=refusal.reply,
+                stage=refusal.stage,
+            )
+        if refusal.stage in _WHOLE_MESSAGE:
+            moments = ("rejected_at",)
+            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
+    what = f"{daemon}.{action}"
+    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)

@@ -8,11 +8,10 @@ from streams.parsing.arrival import taken_by
 from streams.parsing.cleanup import TOO_LARGE
 from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
-from streams.parsing.refusals import message_of, read_refusal, rejected_attempt
+from streams.parsing.refusals import decided, read_refusal
 from streams.parsing.tokens import CLIENT, client
 
 _LOGIN = re.compile(r", (sasl_method|sasl_username|sasl_sender|orig_queue_id|orig_client)=")
-_WHOLE_MESSAGE = frozenset({"DATA", "BDAT", "END-OF-MESSAGE"})
 
 
 def _client(found: re.Match[str], line: Line) -> Parsed:
@@ -24,25 +23,7 @@ def _client(found: re.Match[str], line: Line) -> Parsed:
 
 
 def _access(found: re.Match[str], line: Line) -> Parsed:
-    action = found[1]
-    refusal = read_refusal(action, found[2])
-    if refusal is None:
-        return Parsed(what="")
-    message = message_of(refusal)
-    moments: tuple[str, ...] = ()
-    attempt = None
-    if action == "hold":
-        moments = ("held_at",)
-    elif action == "discard":
-        moments = ("discarded_at",)
-        message["discard_reply"] = refusal.reply
-    else:
-        attempt = rejected_attempt(refusal)
-        if refusal.stage in _WHOLE_MESSAGE:
-            moments = ("rejected_at",)
-            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
-    what = f"smtpd.{action}"
-    return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)
+    return decided("smtpd", found[1], found[2], line)
 
 
 def refused(what: str, action: str) -> Format:
