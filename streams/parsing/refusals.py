@@ -12,9 +12,6 @@ from streams.parsing.facts import Attempt, Parsed, Refusal
 from streams.parsing.formats import Line
 from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
 
-_WHOLE_MESSAGE = frozenset({"DATA", "BDAT", "END-OF-MESSAGE"})
-"""Stages at which the message is refused for all its recipients."""
-
 _head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
 _from = re.compile(rf"from=<{ADDRESS}>,? ?").match
@@ -130,7 +127,7 @@ def decided(daemon: str, action: str, text: str, line: Line) -> Parsed:
                 reply=refusal.reply,
                 stage=refusal.stage,
             )
-        if refusal.stage in _WHOLE_MESSAGE:
+        if refusal.stage != "RCPT":  # at any other stage it is refused for all its recipients
             moments = ("rejected_at",)
             message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
     what = f"{daemon}.{action}"
