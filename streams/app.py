@@ -5,33 +5,50 @@ supervisor starts again. docs/decisions/0001-checkpoints.md has the reasons.
 """
 
 import asyncio
-import ssl
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import faust
-from confluent_kafka import Producer
 from faust.types import EventT
+from faust.types.transports import ConsumerT
 from mode.supervisors import CrashingSupervisor
 
 from schemas.dead_letters import MAX_VALUE, DeadLetter
-from schemas.errors import BadRecordError, ConfigurationError
+from schemas.errors import BadRecordError, ConfigurationError, JournalPostfixError
 from schemas.kafka import client_config
 from schemas.raw import decode_batch
-from schemas.settings import KafkaSettings, Settings
+from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.committed_reads import read_committed
+from streams.credentials import faust_credentials
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
 from streams.state import PartitionState
 from streams.table import CheckpointTable
+from streams.transactions import Transactions
 
 MOST_LETTERS_IN_A_ROW: Final = 1000
 """Records that are no batch, one after the other, before the worker halts: a bad producer must not drain a topic."""
 
-_REVOKE_SECONDS: Final = 8
-_TRANSACTION_MS: Final = 60_000
-_FENCE_SECONDS: Final = 30
+_LONGEST_REBALANCE_SECONDS: Final = 300
+
+
+class RecordsPassedOverError(JournalPostfixError):
+    """Records were fetched and never merged: going on would lose them for good."""
+
+
+class StuckError(JournalPostfixError):
+    """A rebalance does not end: Faust gives up on some of them without a word."""
+
+
+class _FaustApp(faust.App):
+    table: CheckpointTable
+
+    async def _consumer_wait_empty(self, consumer: ConsumerT, logger: Any) -> None:
+        # Partitions may be about to go, or the process to end: what is merged is written now, not at the next tick.
+        await self.table.flush()
+        await super()._consumer_wait_empty(consumer, logger)
 
 
 class StreamApp:
@@ -42,10 +59,10 @@ class StreamApp:
         self.settings = settings
         self.topics = topics
         stream = settings.stream
-        self.faust = faust.App(
+        self.faust = _FaustApp(
             stream.application,
             broker=[f"kafka://{server.strip()}" for server in (settings.kafka.bootstrap_servers or "").split(",")],
-            broker_credentials=_credentials(settings.kafka),
+            broker_credentials=faust_credentials(settings.kafka),
             key_serializer="raw",
             value_serializer="raw",
             web_enabled=False,
@@ -53,11 +70,12 @@ class StreamApp:
             topic_replication_factor=settings.kafka.replication_factor,
             topic_disable_leader=True,
             topic_allow_declare=False,
-            consumer_auto_offset_reset="earliest",
+            consumer_auto_offset_reset="none",  # a position that the broker lost is an error, not a jump
             datadir=datadir,
             broker_session_timeout=stream.session_timeout_seconds,
             broker_rebalance_timeout=stream.session_timeout_seconds,
             broker_heartbeat_interval=stream.session_timeout_seconds / 5,
+            broker_request_timeout=max(90.0, 1.5 * stream.session_timeout_seconds),
             broker_commit_interval=0.5,
             agent_supervisor=CrashingSupervisor,
             table_standby_replicas=0,
@@ -73,37 +91,37 @@ class StreamApp:
             client_config(settings.kafka, f"{stream.application}-restore"), topics.changelog.name, topics.raw.name
         )
         self.faust.tables.add(self.table)
+        self.faust.table = self.table
+        self._rebalancing_since: float | None = None
         read_committed(self.faust, self.table)
         raw = self.faust.topic(topics.raw.name, key_type=bytes, value_type=bytes, partitions=partitions)
         self.faust.agent(raw, name="merge", concurrency=1)(self._merge)
         self.faust.task(self._tick)
-        self.faust.on_partitions_revoked.connect(self._revoked, weak=False)
 
     def _new_partition(self, number: int) -> SourcePartition:
-        producer = Producer(
-            {
-                **client_config(self.settings.kafka, f"{self.settings.stream.application}-{number}"),
-                "transactional.id": f"{self.settings.stream.application}-{number}",
-                "transaction.timeout.ms": _TRANSACTION_MS,
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.max.bytes": 1024 * 1024,
-            }
-        )
-        producer.init_transactions(_FENCE_SECONDS)  # ends what the former owner left open
+        application = self.settings.stream.application
+        name = f"{application}-{number}"
+        transactions = Transactions(number, client_config(self.settings.kafka, name), name)
         state = PartitionState(number, self.topics, self.settings.stream)
-        return SourcePartition(number, state, producer, (self.topics.changelog.name, self.topics.progress.name))
+        return SourcePartition(number, state, transactions, self.topics)
 
     async def _merge(self, stream: Any) -> None:
         most = self.settings.stream.checkpoint_batches
         async for event in stream.noack().events():
-            partition = self.table.owned[event.message.partition]
-            offset = event.message.offset
-            if offset < partition.next:  # merged before: its checkpoint is committed, or will be
+            message = event.message
+            partition = self.table.owned.get(message.partition)
+            if partition is None or message.offset < partition.next:  # gone; or merged before, and committed soon
                 event.ack()
                 continue
+            if message.follows > partition.next:
+                self.table.fail(
+                    RecordsPassedOverError(
+                        f"records {partition.next} to {message.follows - 1} of partition {message.partition} of "
+                        f"{message.topic} were fetched and not merged; nothing is lost: the last checkpoint stands"
+                    )
+                )
             self._merge_record(partition, event)
-            partition.state.progress.next_offset = offset + 1
+            partition.state.progress.next_offset = message.offset + 1
             partition.events.append(event)
             if len(partition.events) >= most:
                 if partition.inflight is not None:
@@ -147,24 +165,13 @@ class StreamApp:
             await asyncio.sleep(0.1 if self.faust.should_stop else self.settings.stream.checkpoint_seconds)
             for partition in list(self.table.owned.values()):
                 self.table.checkpoint(partition)
+            self._watch_rebalance()
 
-    async def _revoked(self, *_: Any, **__: Any) -> None:
-        # All may be about to go elsewhere: write what they have. Those that come back go on with their state.
-        await self.table.flush(_REVOKE_SECONDS)
-
-
-def _credentials(kafka: KafkaSettings) -> Any:
-    """Return Faust's form of what `schemas.kafka.client_config` gives librdkafka. Certificates are always checked."""
-    context = None
-    if kafka.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=str(kafka.ssl_ca_file) if kafka.ssl_ca_file else None)
-        if kafka.ssl_certificate_file is not None:
-            context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file)
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            mechanism=kafka.sasl_mechanism,
-            username=kafka.sasl_username,
-            password=kafka.sasl_secret(),
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context is not None else None
+    def _watch_rebalance(self) -> None:
+        if not self.faust.rebalancing or self.table.restoring:
+            self._rebalancing_since = None
+            return
+        since = self._rebalancing_since = self._rebalancing_since or time.monotonic()
+        limit = max(_LONGEST_REBALANCE_SECONDS, 2 * self.settings.stream.session_timeout_seconds)
+        if time.monotonic() - since > limit:
+            self.table.fail(StuckError(f"Kafka has not divided the partitions for {limit:.0f} s: starting afresh"))

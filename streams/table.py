@@ -14,7 +14,6 @@ from faust.stores.base import Store
 from faust.tables.table import Table
 from faust.types import TP
 
-from schemas.errors import JournalPostfixError
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
 
@@ -50,7 +49,7 @@ class CheckpointStore(Store[Any, Any]):
         started = time.monotonic()
         try:
             records = await self._take_over(new) if new else 0
-        except JournalPostfixError as error:
+        except Exception as error:
             self.table.fail(error)
             raise
         keys = sum(len(self.partitions[number].state) for number in new)
@@ -64,6 +63,7 @@ class CheckpointStore(Store[Any, Any]):
         )
 
     async def _take_over(self, numbers: set[int]) -> int:
+        self.table.restoring = True
         loop = asyncio.get_running_loop()
         # Making its producer fences the partition's former owner, so that the changelog is at rest when it is read.
         made = [loop.run_in_executor(self.executor, self.table.new_partition, number) for number in sorted(numbers)]
@@ -71,6 +71,7 @@ class CheckpointStore(Store[Any, Any]):
         records, ends = await loop.run_in_executor(self.executor, self.table.restorer.restore, partitions)
         self._ends |= ends
         self.partitions.update(partitions)
+        self.table.restoring = False
         return records
 
     # What Faust asks of a store. Its changelog is read to the end; its items are in the partitions' states.
@@ -133,6 +134,8 @@ class CheckpointTable(Table[Any, Any]):
     restorer: Restorer
     failed: Callable[[BaseException], None]
     source: str
+    restoring = False
+    """Whether new partitions are being taken over right now."""
 
     @property
     def owned(self) -> dict[int, SourcePartition]:
@@ -150,30 +153,29 @@ class CheckpointTable(Table[Any, Any]):
         self.failed(error)
 
     def checkpoint(self, partition: SourcePartition) -> None:
-        """Begin a checkpoint unless one is under way."""
-        partition.begin_checkpoint(self._checkpoints.executor)
-        task = partition.inflight
-        if task is not None and not task.get_name().startswith("checkpoint"):
-            task.set_name(f"checkpoint-{partition.number}")
-            task.add_done_callback(self._checkpoint_done)
+        """Begin a checkpoint unless one is under way, or the partition is no longer here."""
+        if self._is_here(partition) and partition.begin_checkpoint(self._checkpoints.executor):
+            assert partition.inflight is not None
+            partition.inflight.add_done_callback(lambda task: self._checkpoint_done(partition, task))
 
-    def _checkpoint_done(self, task: "asyncio.Task[None]") -> None:
+    def _checkpoint_done(self, partition: SourcePartition, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if error is None:
+            return
+        if self._is_here(partition):
             self.fail(error)
+        else:
+            log.warning("a checkpoint came too late: its partition is another worker's", partition=partition.number)
 
-    async def flush(self, seconds: float) -> bool:
-        """Checkpoint until nothing is left to write, or *seconds* have passed; for a revocation and for the end."""
-        deadline = time.monotonic() + seconds
-        partitions = list(self.owned.values())
-        while unfinished := [p for p in partitions if p.inflight or p.events]:
-            if time.monotonic() > deadline:
-                return False
+    def _is_here(self, partition: SourcePartition) -> bool:
+        return self.owned.get(partition.number) is partition
+
+    async def flush(self) -> None:
+        """Checkpoint until nothing is left to write; for a revocation and for the end."""
+        while unfinished := [p for p in self.owned.values() if p.inflight or p.events]:
             for partition in unfinished:
                 self.checkpoint(partition)
-            running = [p.inflight for p in unfinished if p.inflight is not None]
-            await asyncio.wait(running, timeout=1)
-        return True
+            await asyncio.wait([p.inflight for p in unfinished if p.inflight is not None])
 
     @property
     def _checkpoints(self) -> CheckpointStore:

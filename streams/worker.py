@@ -6,27 +6,34 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
+from signal import Signals
 
+import faust
 import structlog
 import uvloop
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.kafka import client_config
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
 from streams.app import StreamApp
+from streams.transactions import LIBRDKAFKA
 
 log = structlog.get_logger()
 
 _ANSWER_SECONDS = 15
+_STOP_SECONDS = 18
 
 _QUIETER = {
     "aiokafka": logging.WARNING,
     "faust": logging.WARNING,
     "mode": logging.WARNING,
     "mode.timers": logging.ERROR,  # a busy machine is late now and then
+    LIBRDKAFKA.name: logging.CRITICAL + 1,  # what it says on the way to an error is in the error
 }
 
 FAILED = 1
@@ -50,21 +57,49 @@ def run(settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
         app = StreamApp(settings, topics, partitions, datadir)
         app.table.failed = lambda error: _end(error, datadir)
-        worker = app.faust.Worker(
-            loop=uvloop.new_event_loop(), quiet=True, loglevel="WARNING", override_logging=False, redirect_stdouts=False
+        worker = _Worker(
+            app.faust,
+            loop=uvloop.new_event_loop(),
+            quiet=True,
+            loglevel="WARNING",
+            override_logging=False,
+            redirect_stdouts=False,
         )
         worker.spinner = None
+        worker.too_slow = lambda: app.table.fail(
+            StopTooSlowError(f"did not stop in {_STOP_SECONDS} s; nothing is lost")
+        )
         log.info("stream stage starts", application=settings.stream.application, partitions=partitions)
         try:
             worker.execute_from_commandline()
         except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else FAILED
+            if ended.code == 0:
+                return 0
+            reason = ended.__context__  # Faust turns every exception into an exit, and says nothing
+            log.exception("stream stage ends", why=str(reason), kind=type(reason).__name__, exc_info=reason)
+            return FAILED
+
+
+class StopTooSlowError(JournalPostfixError):
+    """The stage was told to stop and something that it waits for does not come."""
+
+
+class _Worker(faust.Worker):
+    too_slow: Callable[[], None]
+
+    def _schedule_shutdown(self, signal: Signals) -> None:
+        if not self._signal_stop_time:
+            timer = threading.Timer(_STOP_SECONDS, self.too_slow)
+            timer.daemon = True
+            timer.start()
+        super()._schedule_shutdown(signal)
 
 
 def _end(error: BaseException, datadir: str) -> None:
     """End the process: its state is ahead of what is committed, and another may own its partitions."""
     wrong = isinstance(error, ConfigurationError)
-    log.error("stream stage ends", why=str(error), kind=type(error).__name__)
+    unforeseen = None if isinstance(error, JournalPostfixError) else error
+    log.error("stream stage ends", why=str(error), kind=type(error).__name__, exc_info=unforeseen)
     shutil.rmtree(datadir, ignore_errors=True)
     sys.stderr.flush()
     os._exit(WRONG_SETTINGS if wrong else FAILED)
@@ -72,13 +107,17 @@ def _end(error: BaseException, datadir: str) -> None:
 
 def _partitions_of(settings: Settings, topics: Topics) -> int:
     """Return the number of partitions of the stage's topics, which must agree."""
+    said: list[KafkaError] = []
+    config = {**client_config(settings.kafka, settings.stream.application), "error_cb": said.append}
     try:
-        admin = AdminClient(client_config(settings.kafka, settings.stream.application))
+        admin = AdminClient(config, logger=LIBRDKAFKA)
+    except KafkaException as error:
+        raise ConfigurationError(f"Kafka's client refuses the kafka settings: {error.args[0].str()}") from error
+    try:
         found = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     except KafkaException as error:
-        raise TryAgainLaterError(
-            f"no answer from Kafka at {settings.kafka.bootstrap_servers}: {error.args[0].str()}; is it running there?"
-        ) from error
+        admin.poll(0)
+        raise _no_answer(settings, [error.args[0], *said]) from error
     missing = [topic.name for topic in topics.all() if topic.name not in found]
     if missing:
         raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
@@ -88,3 +127,14 @@ def _partitions_of(settings: Settings, topics: Topics) -> int:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise ConfigurationError(f"topics need the same number of partitions, but have: {listed}")
     return counts[topics.raw.name]
+
+
+def _no_answer(settings: Settings, said: list[KafkaError]) -> JournalPostfixError:
+    """Return the error for a broker that does not answer, with the most telling of what librdkafka *said*."""
+    where = f"no answer from Kafka at {settings.kafka.bootstrap_servers}"
+    for error in said:
+        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's name for it
+            return ConfigurationError(f"{where}: {error.str()}; check kafka.sasl_username and its password")
+        if error.code() == KafkaError._SSL:  # noqa: SLF001
+            return ConfigurationError(f"{where}: {error.str()}; check kafka.ssl_ca_file and the broker's certificate")
+    return TryAgainLaterError(f"{where}: {said[0].str()}; is it running there?")

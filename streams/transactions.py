@@ -1,0 +1,118 @@
+"""The transactional producer of one source partition: fences who had it, writes a checkpoint whole or not at all.
+
+Its transactional id belongs to the partition. What may work when tried again is tried again, for about a minute:
+a broker that restarts takes a while.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from schemas.errors import JournalPostfixError, TryAgainLaterError
+from streams.outputs import Write
+
+log = structlog.get_logger()
+
+LIBRDKAFKA: Final = logging.getLogger("librdkafka")
+"""Gets what librdkafka would print: what matters of it is in the errors that it raises."""
+
+_ANSWER_SECONDS: Final = 20
+_CALLS: Final = 4
+_ABORTS: Final = 6
+_TRANSACTION_MS: Final = 60_000
+
+
+class CheckpointFailedError(JournalPostfixError):
+    """A checkpoint could not be committed: nothing of it was written, and the worker must start afresh."""
+
+
+class Transactions:
+    """Writes the checkpoints of partition *number*, one at a time."""
+
+    def __init__(self, number: int, config: dict[str, Any], transactional_id: str) -> None:
+        """Fence who used *transactional_id* so far, and end what it left open. Blocks. Raises TryAgainLaterError."""
+        self._number = number
+        self._producer = Producer(
+            {
+                **config,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": _TRANSACTION_MS,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": 1024 * 1024,
+            },
+            logger=LIBRDKAFKA,
+        )
+        try:
+            self._insist(lambda: self._producer.init_transactions(_ANSWER_SECONDS))
+        except KafkaException as exception:
+            raise TryAgainLaterError(
+                f"cannot take over partition {number}: {exception.args[0].str()}; is Kafka well?"
+            ) from exception
+
+    async def write(self, writes: list[Write], executor: Executor) -> None:
+        """Write all of *writes* or none. Raises CheckpointFailedError."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(_ABORTS):
+            try:
+                self._producer.begin_transaction()
+                await self._produce(writes)  # in the loop, not in the thread: both threads at it is slower
+                await loop.run_in_executor(executor, self._commit)
+            except KafkaException as exception:
+                error = exception.args[0]
+                if not error.txn_requires_abort():
+                    raise CheckpointFailedError(self._why(error)) from exception
+                log.warning(
+                    "checkpoint aborted, writing it again", partition=self._number, attempt=attempt, why=error.str()
+                )
+                await loop.run_in_executor(executor, self._abort)
+            else:
+                return
+        raise CheckpointFailedError(f"partition {self._number}: aborted {_ABORTS} times")
+
+    async def _produce(self, writes: Iterable[Write]) -> None:
+        produce = self._producer.produce
+        for topic, key, value, partition in writes:
+            number = self._number if partition is None else partition
+            while True:
+                try:
+                    produce(topic, value, key, number)
+                    break
+                except BufferError:  # the queue is full: let it drain, and others work
+                    self._producer.poll(0)
+                    await asyncio.sleep(0.01)
+
+    def _commit(self) -> None:
+        self._insist(lambda: self._producer.commit_transaction(_ANSWER_SECONDS))
+
+    def _abort(self) -> None:
+        try:
+            self._insist(lambda: self._producer.abort_transaction(_ANSWER_SECONDS))
+        except KafkaException as exception:
+            raise CheckpointFailedError(self._why(exception.args[0])) from exception
+
+    def _insist(self, call: Callable[[], None]) -> None:
+        """Call again while librdkafka says that the same call may work."""
+        for left in reversed(range(_CALLS)):
+            try:
+                call()
+            except KafkaException as exception:
+                error = exception.args[0]
+                if not left or not error.retriable():
+                    raise
+                log.warning("the broker does not answer, trying on", partition=self._number, why=error.str())
+            else:
+                return
+
+    def _why(self, error: Any) -> str:
+        if error.fatal():
+            return (
+                f"partition {self._number} went to another worker, or its transaction took too long ({error.str()}); "
+                "nothing is lost: who has it now goes on from the last checkpoint"
+            )
+        return f"partition {self._number}: {error.str()}; nothing is lost: the last checkpoint stands"
