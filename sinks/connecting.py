@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, and what an error of it means for a stage."""
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -8,13 +8,21 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
 
+_NOTICE_A_DEAD_SERVER: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""A host that vanishes says nothing: without these, libpq would wait for a quarter of an hour."""
+
 
 def connect(database: DatabaseSettings) -> Connection:
     """Return a new connection.
 
     Raises ConfigurationError where the server refuses (password, database, TLS), TryAgainLaterError where it is away.
     """
-    parameters: dict[str, Any] = {**database.connection_parameters()}
+    parameters: dict[str, Any] = {**database.connection_parameters(), **_NOTICE_A_DEAD_SERVER}
     try:
         connection: Connection = psycopg2.connect(**parameters)
     except psycopg2.OperationalError as error:
@@ -44,3 +52,12 @@ def refusal(error: psycopg2.OperationalError, database: DatabaseSettings) -> Jou
         if sign in said:
             return ConfigurationError(f"{about}; {hint}")
     return TryAgainLaterError(f"{about}; is it running there?")
+
+
+def unusable(error: psycopg2.Error, database: DatabaseSettings) -> ConfigurationError:
+    """Return what an error means that neither a record nor the network has caused: the tables or the rights to them."""
+    said = " ".join(str(error).split())
+    return ConfigurationError(
+        f"database {database.dbname} can't be written: {said}; check the rights of the role, and that the tables are "
+        "those of `journal-postfix migrate`"
+    )

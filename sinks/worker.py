@@ -9,21 +9,27 @@ import psycopg2
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.errors import BadRecordError, ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import client_config
 from schemas.settings import Settings
 from schemas.topics import topics_of
-from sinks.batches import Batch
-from sinks.dead_letters import DeadLetters
+from sinks.connecting import unusable
 from sinks.migrating import pending
-from sinks.writing import REFUSALS, PositionMovedError, Positions, Writer
+from sinks.storing import Store
+from sinks.writing import PositionMovedError, Positions, Writer
 
 log = structlog.get_logger()
 
 _ANSWER_SECONDS: Final = 15
-_LONGEST_PAUSE: Final = 10.0
-_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, SystemError)
-"""The server went away, or asks to try again (deadlock, serialization): nothing is wrong with the rows."""
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_GLANCE_SECONDS: Final = 0.1
+"""How long one look for records lasts; also how often a stop is noticed."""
+_STOP_SECONDS: Final = 10.0
+"""How long a statement may go on after a stop."""
+
+_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError, SystemError)
+"""The server went away, became a standby, or asks to try again (deadlock, serialization): no record is at fault."""
 
 Partition = tuple[str, int]
 
@@ -33,13 +39,23 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
     Raises ConfigurationError (settings, migrations, lost positions, nothing but bad records) and TryAgainLaterError.
     """
-    if missing := pending(settings):
-        raise ConfigurationError(f"the database lacks migrations ({', '.join(missing)}): run `journal-postfix migrate`")
-    sink = _Sink(settings, stop)
     try:
-        sink.run()
-    finally:
-        sink.close()
+        if missing := pending(settings):
+            raise ConfigurationError(
+                f"the database lacks migrations ({', '.join(missing)}): run `journal-postfix migrate`"
+            )
+        sink = _Sink(settings, stop)
+        ended = threading.Event()
+        threading.Thread(target=sink.hurry, args=(ended,), name="sink-stop", daemon=True).start()
+        try:
+            sink.run()
+        finally:
+            ended.set()
+            sink.close()
+    except _LOST as error:  # while it started; later ones are ridden out
+        raise TryAgainLaterError(f"the database went away: {_line(error)}") from error
+    except psycopg2.Error as error:
+        raise unusable(error, settings.database) from error
 
 
 class _Sink:
@@ -48,7 +64,7 @@ class _Sink:
         self._stop = stop
         self._topics = topics_of(settings.kafka, settings.stream)
         self._writer = Writer(settings)
-        self._letters = DeadLetters(settings, self._topics.dead_letter.name)
+        self._store = Store(settings, self._topics)
         self._consumer = Consumer(
             {
                 **client_config(settings.kafka, settings.sink.group),
@@ -60,27 +76,49 @@ class _Sink:
                 "session.timeout.ms": 10_000,
                 "queued.max.messages.kbytes": 32 * 1024,
                 "fetch.wait.max.ms": 100,
+                # A slot's messages and their recipients, in partitions of one number, go to one sink.
+                "partition.assignment.strategy": "range",
             }
         )
+        self._assigned: list[TopicPartition] = []
+        self._placed = True
+        """Whether reading of `_assigned` has begun where the database is."""
         self._expected: dict[Partition, int | None] = {}
         self._next: dict[Partition, int] = {}
+        self._at_end: set[Partition] = set()
         self._records: list[Any] = []
-        self._failure: Exception | None = None
+        self._pause = _FIRST_PAUSE
 
     def close(self) -> None:
         """Leave the group and the database."""
         self._consumer.close()
         self._writer.close()
 
+    def hurry(self, ended: threading.Event) -> None:
+        """Cancel a statement that still runs some time after a stop, such as one that waits for a lock."""
+        while not ended.wait(_GLANCE_SECONDS):
+            if self._stop.is_set() and not ended.wait(_STOP_SECONDS):
+                self._writer.cancel()
+
     def run(self) -> None:
-        """Read and write until told to stop."""
+        """Read and write until told to stop; then write what was read."""
         names = [self._topics.delivery_from.name, self._topics.delivery_to.name, self._topics.noqueue.name]
         self._check_topics(names)
-        self._consumer.subscribe(names, on_assign=self._assigned, on_revoke=self._revoked)
+        self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke)
         log.info("sink stage starts", group=self._settings.sink.group)
         while not self._stop.is_set():
-            self._read()
-            self._write()
+            try:
+                if not self._placed:
+                    self._place()
+                self._read()
+                self._write()
+            except PositionMovedError as error:
+                log.warning("another sink has written: starting afresh", why=str(error))
+                self._start_afresh()
+            except _LOST as error:
+                log.warning("the database does not answer; trying on", why=_line(error), pause=self._pause)
+                self._start_afresh()
+                self._connect_again()
 
     def _check_topics(self, names: Iterable[str]) -> None:
         try:
@@ -92,16 +130,15 @@ class _Sink:
             raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
 
     def _read(self) -> None:
-        """Gather records until the batch is full or has waited long enough; less long where nothing more is there."""
+        """Gather records until the batch is full, has waited long enough, or all partitions are read to their end."""
         limits = self._settings.sink
         deadline = time.monotonic() + limits.batch_ms / 1000
-        while len(self._records) < limits.batch_rows and not self._stop.is_set():
+        while len(self._records) < limits.batch_rows and self._placed and not self._stop.is_set():
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (self._at_end.issuperset(self._expected) and self._moved()):
                 return
-            found: list[Any] = self._consumer.consume(limits.batch_rows - len(self._records), min(left, 0.1))
-            if self._failure is not None:
-                raise self._failure
+            room = limits.batch_rows - len(self._records)
+            found: list[Any] = self._consumer.consume(room, min(left, _GLANCE_SECONDS))
             for record in found:
                 self._take(record)
 
@@ -112,164 +149,100 @@ class _Sink:
             if partition in self._expected:
                 self._records.append(record)
                 self._next[partition] = record.offset() + 1
+                self._at_end.discard(partition)
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
             if partition in self._expected:  # past the markers of transactions, too
                 self._next[partition] = max(record.offset(), self._next.get(partition, 0))
-        elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):  # noqa: SLF001
+                self._at_end.add(partition)
+        elif error.code() in {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}:  # noqa: SLF001
             raise _position_lost(partition, self._expected.get(partition), "it is out of the topic's range")
         elif error.fatal():
             raise TryAgainLaterError(f"reading stopped: {error.str()}")
         else:
             log.warning("reading", why=error.str())
 
-    def _write(self) -> None:
-        """Write what was gathered, however long the database is away."""
-        records, self._records = self._records, []
-        pause = 0.2
-        while self._moved():
-            try:
-                self._write_once(records)
-            except _LOST as error:
-                log.warning("the database does not answer; trying on", why=" ".join(str(error).split()), pause=pause)
-                if not self._wait_for_database(pause):
-                    return
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                if not self._still_mine(records):
-                    return
-            except PositionMovedError as error:
-                log.warning("another sink has written: starting afresh", why=str(error))
-                self._start_afresh()
-                return
-            else:
-                return
-
     def _moved(self) -> dict[Partition, Positions]:
         return {
             partition: Positions(self._expected[partition], after)
             for partition, after in self._next.items()
-            if partition in self._expected and after != self._expected[partition]
+            if after != self._expected[partition]
         }
 
-    def _write_once(self, records: list[Any]) -> None:
+    def _write(self) -> None:
         positions = self._moved()
-        batch = self._batch_of(records)
-        try:
-            self._writer.write(batch, positions)
-        except REFUSALS as error:
-            batch = self._without_refused(records, error)
-            self._writer.write(batch, positions)
-        if len(batch):
-            self._letters.stored()
+        if not positions:
+            return
+        self._store.store(self._writer, self._records, positions)
+        self._records = []
+        self._pause = _FIRST_PAUSE
         for partition, position in positions.items():
             self._expected[partition] = position.next
         offsets = [TopicPartition(topic, number, p.next) for (topic, number), p in positions.items()]
         self._consumer.commit(offsets=offsets, asynchronous=True)  # for tools that show the lag; nothing depends on it
 
-    def _batch_of(self, records: Iterable[Any]) -> Batch:
-        """Return the batch of *records*; what does not decode is a dead letter, and Kafka has it."""
-        batch, refused = Batch(), 0
-        for record in records:
-            try:
-                batch.add(self._topics, record.topic(), record.key(), record.value())
-            except BadRecordError as error:
-                self._letters.write(record, str(error))
-                refused += 1
-        if refused:
-            self._letters.flush()
-        return batch
-
-    def _without_refused(self, records: list[Any], error: Exception) -> Batch:
-        """Find the records that PostgreSQL refuses, make them dead letters, and return the batch of the others."""
-        refused = self._find_refused([record for record in records if self._decodes(record)])
-        for record in refused:
-            self._letters.write(record, " ".join(str(error).split())[:500])
-        self._letters.flush()
-        gone = {id(record) for record in refused}
-        batch = Batch()
-        for record in records:
-            if id(record) not in gone and self._decodes(record):
-                batch.add(self._topics, record.topic(), record.key(), record.value())
-        return batch
-
-    def _find_refused(self, records: list[Any]) -> list[Any]:
-        batch = Batch()
-        for record in records:
-            batch.add(self._topics, record.topic(), record.key(), record.value())
-        if not self._writer.refuses(batch):
-            return []
-        if len(records) == 1:
-            return records
-        half = len(records) // 2
-        return self._find_refused(records[:half]) + self._find_refused(records[half:])
-
-    def _decodes(self, record: Any) -> bool:
-        try:
-            Batch().add(self._topics, record.topic(), record.key(), record.value())
-        except BadRecordError:
-            return False
-        return True
-
-    def _wait_for_database(self, pause: float) -> bool:
-        """Stay in the group while the database is away, reading nothing; connect again. False: told to stop."""
-        assignment = self._consumer.assignment()
-        self._consumer.pause(assignment)
-        try:
+    def _connect_again(self) -> None:
+        """Stay in the group while the database is away, reading nothing, until it answers or a stop comes."""
+        while not self._stop.is_set():
             self._writer.close()
-            while not self._stop.is_set():
-                record: Any = self._consumer.poll(pause)
-                if record is not None and record.error() is None:  # fetched before the pause: it comes again
-                    self._consumer.seek(TopicPartition(record.topic(), record.partition(), record.offset()))
-                try:
-                    self._writer = Writer(self._settings)
-                except (TryAgainLaterError, *_LOST) as error:
-                    log.warning("the database is still away", why=" ".join(str(error).split()), pause=pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
-                else:
-                    return True
-            return False
-        finally:
-            self._consumer.resume(self._consumer.assignment())
-
-    def _still_mine(self, records: list[Any]) -> bool:
-        return all((record.topic(), record.partition()) in self._expected for record in records)
+            until = time.monotonic() + self._pause
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            while time.monotonic() < until and not self._stop.is_set():
+                self._consumer.poll(_GLANCE_SECONDS)  # nothing is being read: this only keeps the group's calls going
+            try:
+                self._writer = Writer(self._settings)
+            except (TryAgainLaterError, *_LOST) as error:
+                log.warning("the database is still away", why=_line(error), pause=self._pause)
+            else:
+                return
 
     def _start_afresh(self) -> None:
-        """Go to where the database is."""
-        self._records.clear()
-        assignment = self._consumer.assignment()
-        self._consumer.assign(self._placed(assignment))
+        """Forget what was read; reading begins again where the database is."""
+        self._forget()
+        self._consumer.assign([])
+        self._placed = False
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        try:
-            consumer.assign(self._placed(partitions))
-        except Exception as error:  # noqa: BLE001 - librdkafka calls this: it must come out of consume()
-            self._failure = error
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Where to begin stands in the database, which may be away: that is for the loop, not for this call.
+        self._forget()
+        self._assigned, self._placed = partitions, False
+        consumer.assign([])
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self._expected.pop((partition.topic, partition.partition), None)
-            self._next.pop((partition.topic, partition.partition), None)
-        self._records = [r for r in self._records if (r.topic(), r.partition()) in self._expected]
+    def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        self._forget()
+        self._assigned, self._placed = [], True
         consumer.unassign()
 
-    def _placed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Return *partitions* with the offsets at which the database is."""
-        positions = self._writer.positions(sorted({partition.topic for partition in partitions}))
-        self._expected = {}
-        self._next = {}
-        placed = []
-        for partition in partitions:
+    def _forget(self) -> None:
+        self._records, self._expected, self._next, self._at_end = [], {}, {}, set()
+
+    def _place(self) -> None:
+        """Begin to read the assigned partitions where the database is."""
+        positions = self._writer.positions(sorted({partition.topic for partition in self._assigned}))
+        places = []
+        for partition in self._assigned:
             key = (partition.topic, partition.partition)
-            position = positions.get(key)
-            self._expected[key] = position
+            position = self._expected[key] = positions.get(key)
             if position is not None:
-                low, high = self._consumer.get_watermark_offsets(partition, timeout=_ANSWER_SECONDS)
+                low, high = self._ends(partition)
                 if not low <= position <= high:
                     raise _position_lost(key, position, f"the topic has {low} to {high}")
-                self._next[key] = position
-            placed.append(TopicPartition(*key, OFFSET_BEGINNING if position is None else position))
-        log.info("partitions assigned", count=len(placed))
-        return placed
+            places.append(TopicPartition(*key, OFFSET_BEGINNING if position is None else position))
+        self._consumer.assign(places)
+        self._placed = True
+        log.info("partitions assigned", count=len(places))
+
+    def _ends(self, partition: TopicPartition) -> tuple[int, int]:
+        try:
+            low, high = self._consumer.get_watermark_offsets(partition, timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            raise TryAgainLaterError(
+                f"Kafka does not say where {partition.topic} ends: {error.args[0].str()}"
+            ) from None
+        return low, high
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _position_lost(partition: Partition, position: int | None, why: str) -> ConfigurationError:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -88,18 +89,26 @@ class Writer:
                 _advance(cursor, partition, position)
             self._merge(cursor, batch)
 
-    def refuses(self, batch: Batch) -> bool:
-        """Say whether PostgreSQL refuses something in *batch*; nothing is stored. Raises what does not lie in it."""
+    def refusal(self, batch: Batch) -> str | None:
+        """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
+
+        Raises what psycopg2 raises where the fault does not lie in the batch.
+        """
         try:
             self._days.ensure(batch.days())
             with self._connection.cursor() as cursor:
                 self._merge(cursor, batch)
-        except REFUSALS:
-            return True
+        except REFUSALS as error:
+            return " ".join(str(error).split()) or type(error).__name__
         finally:
             if not self._connection.closed:
                 self._connection.rollback()
-        return False
+        return None
+
+    def cancel(self) -> None:
+        """Cancel the statement that runs, if one does; from another thread."""
+        with suppress(psycopg2.Error):
+            self._connection.cancel()
 
     def _merge(self, cursor: Cursor, batch: Batch) -> None:
         if batch.withdrawn:

@@ -80,7 +80,7 @@ def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(
     if fields.get("queue_id"):  # fits, since it compresses well
         writer.write(batch, {})
         return
-    assert writer.refuses(batch)
+    assert writer.refusal(batch)
     with pytest.raises(REFUSALS):
         writer.write(batch, {})
     writer.write(rows.batch(rows.message()), {})

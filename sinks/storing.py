@@ -1,0 +1,72 @@
+"""Stores records: what can't be read or stored becomes a dead letter, and its neighbours are stored all the same."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from schemas.errors import BadRecordError, TryAgainLaterError
+from schemas.settings import Settings
+from schemas.topics import Topics
+from sinks.batches import Batch
+from sinks.dead_letters import MOST_IN_A_ROW, DeadLetters
+from sinks.writing import REFUSALS, Positions, TopicPartition, Writer
+
+
+class Store:
+    """Writes batches of Kafka records through a `Writer`."""
+
+    def __init__(self, settings: Settings, topics: Topics) -> None:
+        """Take the names of *topics*. Nothing is written yet."""
+        self._topics: Final = topics
+        self._letters = DeadLetters(settings, topics.dead_letter.name)
+
+    def store(self, writer: Writer, records: Sequence[Any], positions: Mapping[TopicPartition, Positions]) -> None:
+        """Store *records* and *positions*, both or neither.
+
+        Raises ConfigurationError (nothing but bad records), TryAgainLaterError (no place for dead letters),
+        PositionMovedError, and what psycopg2 raises for a server that does not do its part.
+        """
+        refused: dict[int, str] = {}
+        batch = self._batch_of(records, range(len(records)), refused)
+        if refused:
+            self._letters.check(records, refused)
+            self._letters.write(records, refused)
+        try:
+            writer.write(batch, positions)
+        except REFUSALS as error:
+            found: dict[int, str] = {}
+            readable = [place for place in range(len(records)) if place not in refused]
+            self._find_refused(writer, records, readable, found)
+            if not found:
+                raise TryAgainLaterError(f"PostgreSQL refused a batch, but none of its records: {error}") from error
+            refused |= found
+            self._letters.check(records, refused)
+            self._letters.write(records, found)
+            places = [place for place in readable if place not in found]
+            writer.write(self._batch_of(records, places, {}), positions)
+        self._letters.stored(len(records), refused)
+
+    def _batch_of(self, records: Sequence[Any], places: Sequence[int], refused: dict[int, str]) -> Batch:
+        """Return the batch of the records at *places*; those that can't be read go to *refused*."""
+        batch = Batch()
+        for place in places:
+            record = records[place]
+            try:
+                batch.add(self._topics, record.topic(), record.key(), record.value())
+            except BadRecordError as error:
+                refused[place] = str(error)
+        return batch
+
+    def _find_refused(
+        self, writer: Writer, records: Sequence[Any], places: Sequence[int], found: dict[int, str]
+    ) -> None:
+        """Halve *places* until the records that PostgreSQL refuses stand alone; stop where there is nothing else."""
+        if len(found) > MOST_IN_A_ROW:
+            self._letters.check(records, found)
+        if not places or (reason := writer.refusal(self._batch_of(records, places, {}))) is None:
+            return
+        if len(places) == 1:
+            found[places[0]] = reason
+            return
+        half = len(places) // 2
+        self._find_refused(writer, records, places[:half], found)
+        self._find_refused(writer, records, places[half:], found)
