@@ -1,6 +1,11 @@
-"""A partition to feed lines to, and the rows that it then has written."""
+"""A partition to feed lines to, and the rows that it then has written; workers as processes, and how far they are."""
 
-from collections.abc import Iterable
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,9 +13,10 @@ import pytest
 
 from schemas.deliveries import DeliveryTo, decode_delivery_to
 from schemas.merging import merge_deliveries
-from schemas.raw import RawBatch, RawLine, StreamPosition
-from schemas.settings import KafkaSettings, StreamSettings
-from schemas.topics import Topics, topics_of
+from schemas.progress import Progress, decode_progress
+from schemas.raw import RawBatch, RawLine, StreamPosition, encode_batch
+from schemas.settings import KafkaSettings, Settings, StreamSettings
+from schemas.topics import Topic, Topics, topics_of
 from streams.state import PartitionState, Write
 
 SECOND = 1_000_000
@@ -88,3 +94,69 @@ def fed() -> Fed:
 @pytest.fixture(scope="session")
 def new_fed() -> type[Fed]:
     return Fed
+
+
+@pytest.fixture
+def start_changed_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Give a way to start a worker after *program* has changed something in it; its output goes to ``{name}.log``."""
+    kafka, stream = stream_settings.kafka, stream_settings.stream
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, program: str = "", **variables: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS": str(kafka.bootstrap_servers),
+            "JOURNAL_POSTFIX_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            "JOURNAL_POSTFIX_STREAM__APPLICATION": stream.application,
+            "JOURNAL_POSTFIX_STREAM__SESSION_TIMEOUT_SECONDS": str(stream.session_timeout_seconds),
+            **{f"JOURNAL_POSTFIX_STREAM__{variable}": value for variable, value in variables.items()},
+        }
+        run = "import sys\nfrom schemas.settings import load\nfrom streams.worker import run\nsys.exit(run(load()))"
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            command = [sys.executable, "-c", f"{program}\n{run}"]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def progress(
+    stream_settings: Settings, topic_records: Callable[[KafkaSettings, Topic], list[tuple[bytes, bytes | None]]]
+) -> Callable[[], list[Progress]]:
+    """Give a reader of each partition's progress, as the last committed checkpoint has it."""
+    topic = topics_of(stream_settings.kafka, stream_settings.stream).progress
+
+    def read() -> list[Progress]:
+        values = dict(topic_records(stream_settings.kafka, topic)).values()
+        return [decode_progress(value) for value in values if value is not None]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def one_line() -> Callable[[int], bytes]:
+    """Give a maker of batches with the origin line of one message each."""
+
+    def make(number: int) -> bytes:
+        text = f"{number:06X}F1: client=c.test[192.0.2.9]".encode()
+        line = RawLine(START, "postfix/smtpd", 7, text)
+        return encode_batch(RawBatch(host="mx1", source="test", position=StreamPosition(), lines=[line]))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Give a way to wait for what other processes do."""
+
+    def wait(what: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.1)  # a poll: what is waited for is in another process
+
+    return wait
