@@ -1,11 +1,14 @@
 """What one transaction writes: the records of a while, versions of one row merged already."""
 
+import re
+from datetime import date
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from schemas.deliveries import (
+    ORIGIN_SURE,
     DeliveryFrom,
     DeliveryTo,
     Rejection,
@@ -14,10 +17,14 @@ from schemas.deliveries import (
     decode_rejection,
 )
 from schemas.errors import BadRecordError
+from schemas.keys import SHORT_ID
 from schemas.merging import merge_deliveries, merge_messages, normalise_delivery
 from schemas.timestamps import to_microseconds, to_text
 from schemas.topics import Topics
 
+_is_spelled = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z").fullmatch
+_FIRST_DAY: Final = date(1970, 1, 1)
+is_short = re.compile(SHORT_ID).fullmatch
 _MOMENTS: Final = tuple(field for field in DeliveryFrom.__struct_fields__ if field.endswith("_at"))
 
 MessageKey = tuple[str, str, str]
@@ -40,6 +47,19 @@ class Batch(msgspec.Struct):
         """Return the days of its rows, as ``2026-11-23``."""
         days = {key[2][:10] for key in self.messages} | {key[2][:10] for key in self.deliveries}
         return days | {rejection.at[:10] for rejection in self.rejections.values()}
+
+    def span(self) -> tuple[str, str]:
+        """Return the first and the last arrival of its messages."""
+        arrivals = [key[2] for key in (*self.messages, *self.deliveries)]
+        return min(arrivals), max(arrivals)
+
+    def may_hold_parts(self) -> bool:
+        """Tell whether one of its messages may be part of another, or another part of it: no long id ever is."""
+        return (
+            any(row.origin < ORIGIN_SURE for row in self.deliveries.values())
+            or any(row.origin < ORIGIN_SURE for row in self.messages.values())
+            or any(is_short(queue_id) for _, queue_id, _ in self.messages)
+        )
 
     def add(self, topics: Topics, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Take in one record of *topic*. Raises BadRecordError."""
@@ -94,10 +114,19 @@ class Batch(msgspec.Struct):
             self.deliveries.pop(parts, None)
 
 
-@lru_cache(maxsize=65536)  # a message's recipients share its times
 def _moment(text: str) -> str:
     """Return the time as we spell it: two spellings of one moment must not be two keys."""
+    if _is_spelled(text) and _is_day(text[:10]):
+        return text
     try:
         return to_text(to_microseconds(text))
     except (ValueError, TypeError, OverflowError) as error:  # a TypeError where it says no time zone
         raise BadRecordError(f"not a time: {text[:40]!r}") from error
+
+
+@lru_cache(maxsize=1024)
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text) >= _FIRST_DAY
+    except ValueError:
+        return False

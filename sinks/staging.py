@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 
@@ -46,28 +47,24 @@ NOQUEUE: Final = Staged("staged_noqueue", "noqueue", _columns(Rejection))
 
 
 def copy_text(columns: Sequence[str], rows: Iterable[msgspec.Struct]) -> str:
-    """Return *rows* as COPY text."""
+    """Return *rows* as COPY text; *columns* are all their fields but the version, which comes first."""
     lines = []
     separators = len(columns) - 1
     for row in rows:
-        values = [getattr(row, column) for column in columns]
-        line = SEPARATOR.join([_text(value) for value in values])
+        values = astuple(row)[1:]
+        line = SEPARATOR.join(
+            [v if v.__class__ is str else NULL if v is None else _text(v) for v in values]  # millions of times an hour
+        )
         # One look at the whole line instead of one at each value.
         if _odd(line) or line.count(SEPARATOR) != separators or line.count(NULL) != values.count(None):
-            line = SEPARATOR.join([NULL if value is None else _text(value).translate(_ESCAPES) for value in values])
+            line = SEPARATOR.join([NULL if v is None else _text(v).translate(_ESCAPES) for v in values])
         lines.append(line)
     lines.append("")
     return "\n".join(lines)
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return NULL
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return _array(value)
-    return str(value)
+def _text(value: object) -> str:
+    return _array(value) if isinstance(value, list) else str(value)
 
 
 def _array(entries: list[str]) -> str:

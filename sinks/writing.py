@@ -62,6 +62,9 @@ class Writer:
                            " arrived_at timestamptz, origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
             for name in ("merge_from", "merge_to", "insert_noqueue"):
                 cursor.execute(f"PREPARE {name} AS {query(name)}")
+            cursor.execute("CREATE TEMPORARY TABLE part_candidates (arrived_at timestamptz, queue_id text, host text,"
+                           " origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
+        self._find_parts = query("find_parts")
         self._find_joins = query("find_joins")
         self._move_from = query("move_from")
         self._move_to = query("move_to")
@@ -129,12 +132,19 @@ class Writer:
             cursor.execute("EXECUTE merge_to")
         if batch.rejections:
             cursor.execute("EXECUTE insert_noqueue")
-        if batch.messages or batch.deliveries:
-            self._join_parts(cursor)
+        if batch.may_hold_parts():
+            self._join_parts(cursor, batch)
 
-    def _join_parts(self, cursor: Cursor) -> None:
+    def _join_parts(self, cursor: Cursor, batch: Batch) -> None:
         """Move part rows into the messages that they turn out to belong to; one a message at a time."""
-        cursor.execute(self._find_joins, {"lifetime": self._lifetime})
+        first, last = batch.span()
+        cursor.execute(self._find_parts, {"first": first, "last": last, "lifetime": self._lifetime})
+        if cursor.rowcount == 0:
+            return
+        cursor.execute("SELECT min(arrived_at), max(arrived_at) FROM part_candidates")
+        [(first, last)] = cursor.fetchall()
+        given = {"first": first, "last": last, "lifetime": self._lifetime}
+        cursor.execute(self._find_joins, given)
         while cursor.rowcount > 0:
             cursor.execute("DELETE FROM staged_from; DELETE FROM staged_to")
             cursor.execute(self._move_from)
@@ -142,7 +152,7 @@ class Writer:
             cursor.execute(self._move_to)
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
-            cursor.execute(self._find_joins, {"lifetime": self._lifetime})
+            cursor.execute(self._find_joins, given)
 
 
 def _stage(cursor: Cursor, staged: Staged, rows: Sequence[msgspec.Struct]) -> None:
