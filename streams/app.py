@@ -80,6 +80,7 @@ class StreamApp:
             agent_supervisor=CrashingSupervisor,
             table_standby_replicas=0,
             consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_metadata_max_age=30.0,
             worker_redirect_stdouts=False,
         )
         self.table = CheckpointTable(

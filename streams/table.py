@@ -14,6 +14,7 @@ from faust.stores.base import Store
 from faust.tables.table import Table
 from faust.types import TP
 
+from schemas.errors import TryAgainLaterError
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
 
@@ -42,6 +43,10 @@ class CheckpointStore(Store[Any, Any]):
         """
         changelog = self.table.changelog_topic.get_topic_name()
         mine = {tp.partition for tp in assigned if tp.topic == changelog}
+        if mine != {tp.partition for tp in assigned if tp.topic == self.table.source}:
+            self.table.fail(
+                TryAgainLaterError(f"{self.table.source} is gone, or has other partitions than {changelog}")
+            )
         kept = sorted(mine & self.partitions.keys())
         for number in self.partitions.keys() - mine:
             del self.partitions[number]
