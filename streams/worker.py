@@ -7,8 +7,9 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from signal import Signals
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from signal import SIGINT, SIGTERM, Signals, signal
 
 import faust
 import structlog
@@ -46,6 +47,11 @@ def run(settings: Settings) -> int:
     Raises TryAgainLaterError where the broker does not answer, ConfigurationError where its topics are not as needed.
     Ends the process at once where going on could lose data (fenced, a checkpoint failed): nothing uncommitted counts.
     """
+    with _stops_before_the_loop():
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
     topics = topics_of(settings.kafka, settings.stream)
     partitions = _partitions_of(settings, topics)
     for name, level in _QUIETER.items():
@@ -78,6 +84,17 @@ def run(settings: Settings) -> int:
             reason = ended.__context__  # Faust turns every exception into an exit, and says nothing
             log.exception("stream stage ends", why=str(reason), kind=type(reason).__name__, exc_info=reason)
             return FAILED
+
+
+@contextmanager
+def _stops_before_the_loop() -> Iterator[None]:
+    """Take SIGTERM and SIGINT for a clean end until Faust's loop listens to them itself."""
+    before = {number: signal(number, lambda *_: sys.exit(0)) for number in (SIGTERM, SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)
 
 
 class StopTooSlowError(JournalPostfixError):
