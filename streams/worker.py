@@ -22,6 +22,7 @@ from schemas.kafka import client_config
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
 from streams.app import StreamApp
+from streams.credentials import faust_credentials
 from streams.transactions import LIBRDKAFKA
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ def run(settings: Settings) -> int:
 
 def _run(settings: Settings) -> int:
     topics = topics_of(settings.kafka, settings.stream)
+    faust_credentials(settings.kafka)  # what is wrong with its files is said better here than by librdkafka
     partitions = _partitions_of(settings, topics)
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
