@@ -86,7 +86,12 @@ class TopicEnds:
     def __init__(self, settings: Settings) -> None:
         self._consumer = Consumer(
             quiet_config(settings, "journal-postfix-ends")
-            | {"group.id": "journal-postfix-unused", "enable.auto.commit": False}
+            | {
+                "group.id": "journal-postfix-unused",
+                "enable.auto.commit": False,
+                # A committed transaction whose markers are still on the way counts: its rows are not stored yet.
+                "isolation.level": "read_uncommitted",
+            }
         )
         self._settings = settings
 

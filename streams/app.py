@@ -79,7 +79,8 @@ class StreamApp:
             broker_commit_interval=0.5,
             agent_supervisor=CrashingSupervisor,
             table_standby_replicas=0,
-            consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_max_fetch_size=1024
+            * 1024,  # of each partition, and compressed: what it unpacks to is held in memory
             consumer_metadata_max_age=30.0,
             worker_redirect_stdouts=False,
         )
