@@ -1,4 +1,4 @@
-"""The fault suite: ``FAULTS=long`` injects each fault 20 times or more, else a few times. ``FAULT_SEED`` repeats a run."""
+"""The fault suite: ``FAULTS=long`` injects each fault 20 times or more, else a few; ``FAULT_SEED`` repeats a run."""
 
 import os
 import random
