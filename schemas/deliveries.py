@@ -77,16 +77,22 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Removed by cleanup: the transaction was given up (Postfix 3.10 and later log it)."""
     discarded_at: str | None = None
     discard_reply: str | None = None
+    subject: str | None = None
+    """Of the Subject header, where a header check logs it and ``stream.keep_subject`` is on."""
+    verp_id: str | None = None
+    """What stands behind ``stream.verp_marker`` in the sender's local part: which recipient or mailing it was for."""
     rejected_at: str | None = None
     """Refused as a whole, e.g. for its content or by a milter at the end of the data."""
     reject_stage: str | None = None
     reject_reply: str | None = None
+    reject_reason: str | None = None
+    """Why, as one of a few words (`streams.parsing.reasons`)."""
 
 
 class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Value of ``postfix.delivery-to``: a message for one recipient.
 
-    The fields from `last_attempt_at` to `stage` are those of the latest attempt and change together.
+    The fields from `last_attempt_at` to `reason` are those of the latest attempt and change together.
     """
 
     version: int = VERSION
@@ -103,6 +109,8 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """As logged (``sent``, ``deferred``, ``bounced``, ``deliverable``, …), or ``rejected``."""
     number: int = 0
     """Names the log line among others of its moment: 31 bits of its process id, text and number (`schemas.raw`)."""
+    parser: int = 0
+    """Version of the parser that read the line: of two readings of one line, the newer one counts."""
     service: str = ""
     """The agent that tried, without the instance's name: ``smtp``, ``relay/smtp``, ``local``; or that rejected."""
     dsn: str = ""
@@ -122,6 +130,10 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The queue id on this host to which the mail was forwarded."""
     stage: str | None = None
     """Of a rejection: ``RCPT``, ``END-OF-MESSAGE``, ``header``, …"""
+    code: int | None = None
+    """SMTP reply code that was given: by the next host, or of a rejection by this one."""
+    reason: str | None = None
+    """Why it was not delivered, as one of a few words (`streams.parsing.reasons`)."""
 
     first_attempt_at: str
     attempts: int = 1
@@ -138,6 +150,8 @@ class Rejection(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, g
     at: str
     digest: str
     """Names the line: 16 hexadecimal digits of BLAKE2b over process, text and number. Key: host, at, digest."""
+    parser: int = 0
+    """Version of the parser that read the line: of two readings of one line, the newer one counts."""
     service: str
     """``smtpd``, ``submission/smtpd``, ``postscreen``, …"""
     instance: str
@@ -152,6 +166,8 @@ class Rejection(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, g
     code: int | None = None
     dsn: str | None = None
     reply: str = ""
+    reason: str | None = None
+    """Why, as one of a few words (`streams.parsing.reasons`)."""
     sender: str | None = None
     recipient: str | None = None
     protocol: str | None = None

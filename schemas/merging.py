@@ -26,8 +26,8 @@ MESSAGE_FIELDS: Final = tuple(f for f in DeliveryFrom.__struct_fields__ if f not
 """The fields of a message that merge."""
 
 LATEST_FIELDS: Final = (
-    "last_attempt_at", "status", "number", "service", "dsn", "relay", "reply", "delay", "delays", "connection_use",
-    "tls", "queued_as", "next_queue_id", "stage",
+    "last_attempt_at", "status", "number", "parser", "service", "dsn", "relay", "reply", "delay", "delays",
+    "connection_use", "tls", "queued_as", "next_queue_id", "stage", "code", "reason",
 )  # fmt: skip
 """The fields of a delivery that belong to the latest attempt and change together."""
 
@@ -44,27 +44,29 @@ def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
 
 
 def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
-    """Return what orders a row's latest attempt among others of the same delivery: time first, then how final it is.
+    """Return what orders a row's latest attempt among others of its delivery: the entry, and what that leaves out.
 
     Every field of the attempt takes part, so that two attempts of one order are one attempt. None comes first.
     """
     return (
-        row.last_attempt_at, STATUS_RANK.get(row.status, 2), row.number, row.status, row.dsn, row.relay, row.reply,
-        row.service, row.delays is not None, row.delays or "", row.delay is not None, row.delay or 0.0,
-        row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
+        attempt_entry(row), row.reply, row.service, row.delays is not None, row.delays or "", row.delay is not None,
+        row.delay or 0.0, row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
         row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
-        row.stage is not None, row.stage or "",
+        row.stage is not None, row.stage or "", row.code is not None, row.code or 0, row.reason is not None,
+        row.reason or "",
     )  # fmt: skip
 
 
 def attempt_entry(row: DeliveryTo) -> str:
     """Return the row's latest attempt as an entry of `DeliveryTo.history`.
 
-    Seven fields with tabs between: time, rank, number, status, dsn, relay, reply. Entries sort as the attempts do.
+    Seven fields with tabs between: time, rank, number and parser, status, dsn, relay, reply. Entries sort as the
+    attempts do: by time, then how final they are; of two readings of one line, the newer parser's comes later.
     """
     reply = row.reply[:MAX_ENTRY_REPLY]
     rank = STATUS_RANK.get(row.status, 2)
-    return f"{row.last_attempt_at}\t{rank}\t{row.number:010d}\t{row.status}\t{row.dsn}\t{row.relay}\t{reply}"
+    number = f"{row.number:010d}.{row.parser:04d}" if row.parser else f"{row.number:010d}"
+    return f"{row.last_attempt_at}\t{rank}\t{number}\t{row.status}\t{row.dsn}\t{row.relay}\t{reply}"
 
 
 def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
@@ -84,9 +86,12 @@ def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
 def united_history(entries: set[str], latest: str) -> list[str]:
     """Return the history of a row whose attempts are *entries*, of which *latest* is the row's own.
 
-    Rejections are capped for themselves: if they could displace attempts, the order of merging would show.
+    A log line is one attempt, however many parsers read it. Rejections are capped for themselves: if they could
+    displace attempts, the order of merging would show.
     """
-    earlier = sorted(entries - {latest})
+    lines = {_line_of(entry): entry for entry in sorted(entries)}
+    lines.pop(_line_of(latest), None)
+    earlier = sorted(lines.values())
     if len(earlier) <= MAX_HISTORY:
         return earlier
     attempts = [entry for entry in earlier if not _is_rejection(entry)]
@@ -105,6 +110,12 @@ def normalise_delivery(row: DeliveryTo) -> None:
     if row.history:
         row.history = united_history({*row.history}, attempt_entry(row))
     row.attempts = max(row.attempts, counted_attempts(row))
+
+
+def _line_of(entry: str) -> tuple[str, str]:
+    """Return what names the log line of an entry: its time and number."""
+    time, _, number = (*entry.split("\t", 3), "", "", "")[:3]
+    return time, number.partition(".")[0]
 
 
 def _is_rejection(entry: str) -> bool:

@@ -172,6 +172,14 @@ class StreamSettings(_Section):
     session_timeout_seconds: float = Field(
         10, ge=6, le=1800, description="a worker silent that long loses its partitions"
     )
+    keep_subject: bool = Field(
+        default=False, description="keep subjects that header checks log (INFO, WARN): personal data, so off by default"
+    )
+    verp_marker: str | None = Field(
+        None,
+        min_length=1,
+        description="text in the local part of VERP senders, e.g. +: what follows it is kept as verp_id; none: off",
+    )
 
     @property
     def changelog_topic(self) -> str:

@@ -73,7 +73,10 @@ class Batch(msgspec.Struct):
             rejection = decode_rejection(value)
             if (at := _moment(rejection.at)) != rejection.at:
                 rejection = msgspec.structs.replace(rejection, at=at)
-            self.rejections[rejection.at, rejection.host, rejection.digest] = rejection
+            name = (rejection.at, rejection.host, rejection.digest)
+            known = self.rejections.get(name)
+            if known is None or rejection.parser > known.parser:
+                self.rejections[name] = rejection
 
     def _add_message(self, row: DeliveryFrom) -> None:
         for field in _MOMENTS:

@@ -5,7 +5,7 @@ import msgspec
 from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
 from schemas.merging import EARLIEST, merge_deliveries
 from schemas.timestamps import MICROSECONDS, to_microseconds, to_text
-from streams.parsing import Attempt, Parsed
+from streams.parsing import PARSER, Attempt, Parsed
 
 TOLERANCE = 5 * MICROSECONDS
 """How far apart the lines of one moment may be logged: pickup, cleanup and bounce overtake each other."""
@@ -101,7 +101,7 @@ def apply(message: Message, parsed: Parsed, at: int, service: str, number: int) 
     if parsed.message is not None:
         for field, value in parsed.message.items():
             ours = getattr(row, field)
-            if ours is None or value > ours:
+            if value is not None and (ours is None or value > ours):
                 setattr(row, field, value)
                 message.changed = True
     if parsed.moments:
@@ -128,6 +128,7 @@ def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, nu
         last_attempt_at=at,
         status=attempt.status,
         number=number,
+        parser=PARSER,
         service=service,
         dsn=attempt.dsn,
         relay=attempt.relay,
@@ -139,6 +140,8 @@ def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, nu
         queued_as=attempt.queued_as,
         next_queue_id=attempt.next_queue_id,
         stage=attempt.stage,
+        code=attempt.code,
+        reason=attempt.reason,
         first_attempt_at=at,
         attempts=int(attempt.status != "rejected"),
     )

@@ -19,7 +19,8 @@ from streams.changelog import load
 from streams.hosts import Host
 from streams.messages import Message, apply
 from streams.outputs import Outputs, Write
-from streams.parsing import Parsed, Refusal, parse
+from streams.parsing import PARSER, Parsed, Refusal, parse, verp_id
+from streams.parsing.cleanup import CONTENT_CHECK, SUBJECT
 from streams.parsing.formats import split_program
 
 __all__ = ["PartitionState", "Write"]
@@ -36,6 +37,8 @@ class PartitionState:
         """Hold nothing yet."""
         self.progress = Progress(partition=partition)
         self._outputs = Outputs(topics)
+        self._keep_subject = settings.keep_subject
+        self._verp_marker = settings.verp_marker
         self._lifetime = int(settings.queue_lifetime_days * 86_400 * MICROSECONDS)
         self._hosts: dict[str, Host] = {}
 
@@ -46,6 +49,7 @@ class PartitionState:
         before = clock = self.progress.hosts.get(name, 0)
         touched: dict[Message, None] = {}
         parsed_lines = 0
+        counts = self.progress.ignored
         for line in batch.lines:
             at = line.time or clock
             clock = max(clock, at)
@@ -53,9 +57,11 @@ class PartitionState:
             if "\0" in text:
                 text = text.replace("\0", "\\x00")
             parsed = parse(line.program, text, line.pid)
-            if parsed.ignored is not None:
-                ignored = self.progress.ignored
-                ignored[parsed.ignored] = ignored.get(parsed.ignored, 0) + 1
+            ignored = parsed.ignored
+            if parsed.what == SUBJECT and not self._keep_subject:
+                ignored = CONTENT_CHECK
+            if ignored is not None:
+                counts[ignored] = counts.get(ignored, 0) + 1
             elif not parsed.what:
                 self._count_unknown(line.program, text)
             else:
@@ -96,6 +102,8 @@ class PartitionState:
         mark = None
         if parsed.origin == ORIGIN_SURE:
             mark = (at, line.pid, line.number, zlib.crc32(line.text))
+        if self._verp_marker is not None and parsed.message is not None and "sender" in parsed.message:
+            parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
         message, _ = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
         apply(message, parsed, at, split_program(line.program)[1], _name_of(line) if parsed.attempt is not None else 0)
@@ -111,6 +119,7 @@ class PartitionState:
                 host=host,
                 at=to_text(at),
                 digest=hashlib.blake2b(name, digest_size=8).hexdigest(),
+                parser=PARSER,
                 service=service,
                 instance=instance,
                 pid=line.pid,
@@ -122,6 +131,7 @@ class PartitionState:
                 code=refusal.code,
                 dsn=refusal.dsn,
                 reply=refusal.reply,
+                reason=refusal.reason,
                 sender=refusal.sender,
                 recipient=refusal.recipient,
                 protocol=refusal.protocol,

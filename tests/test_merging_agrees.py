@@ -56,6 +56,7 @@ def deliveries(draw: st.DrawFn) -> DeliveryTo:
         last_attempt_at=at,
         status=status,
         number=draw(st.sampled_from([0, 7, 12_345_678, 2**31 - 1])),
+        parser=draw(st.integers(0, 2)),
         service=draw(st.sampled_from(["smtp", "lmtp"])),
         dsn=draw(st.sampled_from(["", "2.0.0"])),
         relay=draw(TEXTS),
@@ -66,6 +67,8 @@ def deliveries(draw: st.DrawFn) -> DeliveryTo:
         tls=draw(maybe(st.just("verified"))),
         queued_as=draw(maybe(st.just("9D5CB98A3E4"))),
         next_queue_id=draw(maybe(st.just("9D5CB98A3E5"))),
+        code=draw(maybe(st.just(550))),
+        reason=draw(maybe(st.sampled_from(["spam", "policy"]))),
         first_attempt_at=min(at, draw(MOMENTS)),
         attempts=int(status != "rejected"),
     )

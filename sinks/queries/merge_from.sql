@@ -5,14 +5,14 @@ INSERT INTO delivery_from AS row (
     client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
     protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
     deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
-    reject_stage, reject_reply
+    reject_stage, reject_reply, reject_reason, subject, verp_id
 )
 SELECT
     host, queue_id, arrived_at, origin, sender, size, recipient_count, message_id, resent_message_id, client_name,
     client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
     protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
     deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
-    reject_stage, reject_reply
+    reject_stage, reject_reply, reject_reason, subject, verp_id
 FROM staged_from
 ORDER BY arrived_at, queue_id, host
 ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET
@@ -50,14 +50,17 @@ ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET
     discard_reply = greatest(row.discard_reply, excluded.discard_reply),
     rejected_at = greatest(row.rejected_at, excluded.rejected_at),
     reject_stage = greatest(row.reject_stage, excluded.reject_stage),
-    reject_reply = greatest(row.reject_reply, excluded.reject_reply)
+    reject_reply = greatest(row.reject_reply, excluded.reject_reply),
+    reject_reason = greatest(row.reject_reason, excluded.reject_reason),
+    subject = greatest(row.subject, excluded.subject),
+    verp_id = greatest(row.verp_id, excluded.verp_id)
 WHERE (
     row.origin, row.sender, row.size, row.recipient_count, row.message_id, row.resent_message_id, row.client_name,
     row.client_address, row.client_port, row.sasl_method, row.sasl_username, row.sasl_sender, row.uid, row.service,
     row.instance, row.pid, row.helo, row.protocol, row.orig_queue_id, row.orig_client, row.parent_queue_id,
     row.parent_reason, row.queued_at, row.removed_at, row.expired_at, row.deleted_at, row.held_at, row.released_at,
     row.requeued_at, row.cancelled_at, row.discarded_at, row.discard_reply, row.rejected_at, row.reject_stage,
-    row.reject_reply
+    row.reject_reply, row.reject_reason, row.subject, row.verp_id
 ) IS DISTINCT FROM (
     greatest(row.origin, excluded.origin), greatest(row.sender, excluded.sender),
     greatest(row.size, excluded.size), greatest(row.recipient_count, excluded.recipient_count),
@@ -75,5 +78,7 @@ WHERE (
     greatest(row.released_at, excluded.released_at), greatest(row.requeued_at, excluded.requeued_at),
     greatest(row.cancelled_at, excluded.cancelled_at), greatest(row.discarded_at, excluded.discarded_at),
     greatest(row.discard_reply, excluded.discard_reply), greatest(row.rejected_at, excluded.rejected_at),
-    greatest(row.reject_stage, excluded.reject_stage), greatest(row.reject_reply, excluded.reject_reply)
+    greatest(row.reject_stage, excluded.reject_stage), greatest(row.reject_reply, excluded.reject_reply),
+    greatest(row.reject_reason, excluded.reject_reason), greatest(row.subject, excluded.subject),
+    greatest(row.verp_id, excluded.verp_id)
 )

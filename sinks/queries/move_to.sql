@@ -8,11 +8,12 @@ WITH gone AS (
     RETURNING part.*, part_joins.arrived_at AS new_arrived_at, part_joins.origin AS new_origin
 )
 INSERT INTO staged_to (
-    host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, service, dsn,
-    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, first_attempt_at, attempts, history
+    host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, parser, service, dsn,
+    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason,
+    first_attempt_at, attempts, history
 )
 SELECT
     host, queue_id, new_arrived_at, greatest(origin, new_origin), recipient, orig_recipient, last_attempt_at,
-    status, number, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage,
-    first_attempt_at, attempts, history
+    status, number, parser, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage,
+    code, reason, first_attempt_at, attempts, history
 FROM gone

@@ -6,6 +6,7 @@
 """
 
 from streams.parsing.dispatch import parse
-from streams.parsing.facts import Attempt, Child, Parsed, Refusal
+from streams.parsing.facts import PARSER, Attempt, Child, Parsed, Refusal
+from streams.parsing.senders import verp_id
 
-__all__ = ["Attempt", "Child", "Parsed", "Refusal", "parse"]
+__all__ = ["PARSER", "Attempt", "Child", "Parsed", "Refusal", "parse", "verp_id"]

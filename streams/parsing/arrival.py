@@ -26,13 +26,33 @@ def _qmqp_client(found: re.Match[str], line: Line) -> Parsed:
 
 
 PICKUP = Family(
+    "pickup/pickup.c",
     queued=(
-        fact("pickup.uid", "uid=", rf"(\d{{1,10}}) from=<{ADDRESS}>(?: orig_id=([0-9A-Za-z]{{6,32}}))?", _picked_up),
+        fact(
+            "pickup.uid",
+            "uid=",
+            rf"(\d{{1,10}}) from=<{ADDRESS}>(?: orig_id=([0-9A-Za-z]{{6,32}}))?",
+            _picked_up,
+            "ID: uid=N from=<a>[ orig_id=OLD]",
+            "the message begins: a local submission, or OLD under a new id after a requeue",
+        ),
+        *quiet("queue", "message has "),
     ),
-    bare=quiet("queue", "maildrop/", "remove ", "open ", "uid=", "message has ", "premature end-of-input"),
+    bare=quiet("queue", "maildrop/", "remove ", "open ", "uid=", "message has ", "rename "),
 )
 
 QMQPD = Family(
-    queued=(fact("qmqpd.client", "client=", CLIENT, _qmqp_client),),
+    "qmqpd/qmqpd.c",
+    queued=(
+        fact(
+            "qmqpd.client",
+            "client=",
+            CLIENT,
+            _qmqp_client,
+            "ID: client=NAME[ADDRESS]",
+            "the message begins",
+        ),
+        *quiet("connection", "lost connection ", "timeout ", "read/write ", "malformed ", "too much ", "netstring "),
+    ),
     bare=quiet("connection", "connect from ", "disconnect from ", "lost connection ", "timeout ", "malformed "),
 )

@@ -13,6 +13,7 @@ def _notified(found: re.Match[str], line: Line) -> Parsed:
 
 
 BOUNCE = Family(
+    "bounce/bounce_*_service.c, bounce_notify_verp.c",
     queued=(
         fact(
             "bounce.notification",
@@ -20,9 +21,11 @@ BOUNCE = Family(
             r"((?:sender|postmaster) (?:non-delivery|delivery status|delay|undeliverable)(?: notification)?|"
             r"postmaster [a-z -]{1,60}): " + _NEW_ID,
             _notified,
+            "ID: sender|postmaster non-delivery|delivery status|delay notification: NEWID",
+            "NEWID is a message made from this one, with the reason",
         ),
         *quiet("bounce", "undeliverable postmaster notification discarded", "sender notification failed"),
-        *quiet("bounce", "postmaster notification failed", "sender ", "postmaster ", "status="),
+        *quiet("bounce", "postmaster notification failed", "sender ", "postmaster ", "status=", "not sending "),
     ),
-    bare=quiet("bounce", "unexpected ", "premature end-of-input", "undeliverable ", "bounce ", "open ", "dict_"),
+    bare=quiet("bounce", "unexpected ", "undeliverable ", "bounce ", "open ", "not sending "),
 )

@@ -7,8 +7,13 @@ from schemas.deliveries import ORIGIN_CLEANUP
 from streams.parsing.delivery import DELIVERIES
 from streams.parsing.facts import Attempt, Parsed
 from streams.parsing.formats import Family, Line, fact, quiet
-from streams.parsing.refusals import Envelope, decided, read_envelope
-from streams.parsing.tokens import MAX_TEXT, bare_id, response
+from streams.parsing.reasons import reason_of
+from streams.parsing.refusals import Envelope, decided, places, read_envelope
+from streams.parsing.tokens import MAX_TEXT, bare_id, decoded, response
+
+SUBJECT: Final = "cleanup.subject"
+"""Name of the format whose facts are kept only on request."""
+CONTENT_CHECK: Final = "content-check"
 
 _PLACE: Final = "header|body|mime-header|nested-header|mime-error"
 
@@ -34,27 +39,27 @@ def _resent_message_id(found: re.Match[str], line: Line) -> Parsed:
     )
 
 
-def _check_envelope(text: str) -> Envelope | None:
-    """Return the fields behind a check's content.
+def _check_envelope(text: str) -> tuple[str, Envelope | None]:
+    """Return the content of a check, with where it came from, and the fields behind it.
 
     The content is the sender's and the text behind the fields the administrator's: both may hold some. The place with
     most fields counts, of two the last.
     """
-    best, most = None, 0
-    end = _CONTENT_ENDS_BEFORE
-    while (at := text.rfind("; ", 0, end)) >= 0:
+    best, most, content = None, 0, text
+    for at in places(text, _CONTENT_ENDS_BEFORE):
         envelope = read_envelope(text[at + 2 :])
         if envelope is not None and (fields := 4 - envelope[:4].count(None)) > most:
-            best, most = envelope, fields
-        end = at
-    return best
+            best, most, content = envelope, fields, text[:at]
+    return content, best
 
 
 def _check(found: re.Match[str], line: Line) -> Parsed:
-    action, place, content = found.groups()
-    envelope = _check_envelope(content)
+    action, place, text = found.groups()
+    content, envelope = _check_envelope(text)
     message = envelope.message() if envelope else {}
-    reply = (envelope.rest if envelope else content)[:MAX_TEXT]
+    reply = (envelope.rest if envelope else text)[:MAX_TEXT]
+    if place == "mime-error" and not reply:
+        reply = content.rpartition(" from ")[0].strip()
     attempt = None
     if action == "hold":
         moment = "held_at"
@@ -63,12 +68,28 @@ def _check(found: re.Match[str], line: Line) -> Parsed:
         message["discard_reply"] = reply
     else:
         moment = "rejected_at"
-        message |= {"reject_stage": place, "reject_reply": reply}
+        code, dsn = response(reply)
+        reason = reason_of(reply, dsn, code) if envelope is not None and reply else "content"
+        message |= {"reject_stage": place, "reject_reply": reply, "reject_reason": reason}
         if envelope is not None and envelope.recipient is not None:
-            dsn = response(reply)[1] or ""
-            attempt = Attempt(recipient=envelope.recipient, status="rejected", dsn=dsn, reply=reply, stage=place)
+            attempt = Attempt(
+                recipient=envelope.recipient,
+                status="rejected",
+                dsn=dsn or "",
+                reply=reply,
+                stage=place,
+                code=code,
+                reason=reason,
+            )
     what = f"cleanup.{action}"
     return Parsed(what=what, queue_id=line.queue_id, message=message, moments=(moment,), attempt=attempt)
+
+
+def _subject(found: re.Match[str], line: Line) -> Parsed:
+    content, _ = _check_envelope(found[1])
+    value, separator, _ = content.rpartition(" from ")
+    subject = (value if separator else content).strip()
+    return Parsed(what=SUBJECT, queue_id=line.queue_id, message={"subject": decoded(subject)})
 
 
 def _milter(found: re.Match[str], line: Line) -> Parsed:
@@ -76,11 +97,22 @@ def _milter(found: re.Match[str], line: Line) -> Parsed:
 
 
 def _too_large(_: re.Match[str], line: Line) -> Parsed:
-    message = {"reject_stage": "END-OF-MESSAGE", "reject_reply": line.text[:MAX_TEXT]}
+    message = {
+        "reject_stage": "END-OF-MESSAGE",
+        "reject_reply": line.text[:MAX_TEXT],
+        "reject_reason": "too-large",
+    }
     return Parsed(what="cleanup.too-large", queue_id=line.queue_id, message=message, moments=("rejected_at",))
 
 
-TOO_LARGE = fact("cleanup.too-large", "queue file size limit exceeded", "", _too_large)
+TOO_LARGE = fact(
+    "cleanup.too-large",
+    "queue file size limit exceeded",
+    "",
+    _too_large,
+    "warning: ID: queue file size limit exceeded",
+    "the message is rejected",
+)
 """Logged by whoever writes the message: cleanup, or smtpd."""
 
 
@@ -89,26 +121,75 @@ def _removed(found: re.Match[str], line: Line) -> Parsed:
     return Parsed(what="cleanup.removed", queue_id=line.queue_id, moments=(moment,))
 
 
+_CHECKS = quiet(
+    CONTENT_CHECK, "info: ", "warning: ", "filter: ", "pass: ", "prepend: ", "replace: ", "redirect: ", "bcc: ",
+    "strip: ", "delay: ", "ignore: ", "milter-header-", "milter-body-", "milter-mime-header-",
+)  # fmt: skip
+"""Actions of header, body and milter checks after which the mail goes on."""
+
 CLEANUP = Family(
+    "cleanup/cleanup_message.c, cleanup_milter.c, cleanup_api.c, cleanup_bounce.c",
     queued=(
-        fact("cleanup.message-id", "message-id=", r"(.*+)", _message_id),
-        *quiet("content-check", "info: ", "warning: ", "filter: ", "pass: ", "prepend: ", "replace: ", "redirect: "),
-        *quiet("content-check", "bcc: ", "strip: ", "delay: ", "milter-header-", "milter-body-"),
-        fact("cleanup.check", "", rf"(reject|hold|discard): ({_PLACE})\b(.*+)", _check),
-        fact("cleanup.resent-message-id", "resent-message-id=", r"(.*+)", _resent_message_id),
-        fact("cleanup.milter", "", r"(milter-reject|milter-hold|milter-discard): (.*+)", _milter),
-        fact("cleanup.removed", "removed (", r"(canceled|discarded)\)?", _removed),
+        fact(
+            "cleanup.message-id",
+            "message-id=",
+            r"(.*+)",
+            _message_id,
+            "ID: message-id=V",
+            "the message begins here where nothing else says so: bounces, forwards",
+        ),
+        fact(
+            SUBJECT,
+            "",
+            r"(?:info|warning): header [Ss][Uu][Bb][Jj][Ee][Cc][Tt]:(.*+)",
+            _subject,
+            "ID: info|warning: header Subject: TEXT from CLIENT; from=<> to=<> proto= helo=<>",
+            "the subject, where `stream.keep_subject` is on; else counted as `content-check`",
+        ),
+        fact(
+            "cleanup.check",
+            "",
+            rf"(?:milter-(?:mime-)?(?:header|body)-)?(reject|hold|discard): ({_PLACE})\b(.*+)",
+            _check,
+            "ID: reject|hold|discard: header|body CONTENT from CLIENT; from=<> to=<> proto= helo=<>: TEXT",
+            "the message is rejected, held or discarded",
+        ),
+        *_CHECKS,
+        fact(
+            "cleanup.resent-message-id",
+            "resent-message-id=",
+            r"(.*+)",
+            _resent_message_id,
+            "ID: resent-message-id=V",
+            "the Resent-Message-ID",
+        ),
+        fact(
+            "cleanup.milter",
+            "",
+            r"(milter-reject|milter-hold|milter-discard): (.*+)",
+            _milter,
+            "ID: milter-reject|-hold|-discard: EVENT from CLIENT: TEXT; from=<> to=<> proto= helo=<>",
+            "the recipient or the message is rejected, held or discarded",
+        ),
+        fact(
+            "cleanup.removed",
+            "removed (",
+            r"(canceled|discarded)\)?",
+            _removed,
+            "ID: removed (canceled|discarded)",
+            "never accepted, or discarded",
+        ),
         TOO_LARGE,
         *DELIVERIES,
         *quiet(
-            "cleanup", "message has ", "queue file size limit ", "milter ", "milter-", "unreasonable ", "cannot ",
-            "write ", "recipient ", "sender_", "virtual_", "dict_", "table ", "header ", "body ",
+            "cleanup", "message has ", "queue file size limit ", "milter", "unreasonable ", "cannot ", "write ",
+            "recipient ", "sender", "virtual_", "canonical", "table ", "header ", "body ", "hop count ", "removed",
+            "reject: ", "closing ", "flags = ", "ignoring",
         ),
     ),
-    noqueue=quiet("content-check", "milter-", "reject: ", "info: ", "warning: "),
+    noqueue=quiet(CONTENT_CHECK, "milter-", "reject: ", "info: ", "warning: "),
     bare=quiet(
-        "cleanup", "milter ", "connect to ", "dict_", "table ", "cannot ", "premature end-of-input ", "unexpected ",
-        "problem ", "open ", "access table ", "database ", "close ", "can't ", "queue file ", "milter-", "canonical ",
-        "virtual_",
+        "cleanup", "milter", "table ", "cannot ", "unexpected ", "open ", "access table ", "close ", "can't ",
+        "queue file ", "canonical", "virtual_", "append_", "closing ", "enable_", "ignoring", "flags = ", "errs = ",
     ),
 )  # fmt: skip

@@ -4,10 +4,15 @@ Agents: smtp, lmtp, relay, local, virtual, pipe, error, retry, discard; qmgr and
 """
 
 import re
+from typing import Final
 
 from streams.parsing.facts import Attempt, Child, Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
-from streams.parsing.tokens import ADDRESS, MAX_ADDRESS, MAX_TEXT, address, queued_as
+from streams.parsing.reasons import reason_of
+from streams.parsing.tokens import ADDRESS, MAX_ADDRESS, MAX_TEXT, address, queued_as, reply_code
+
+DELIVERED: Final = frozenset({"sent", "deliverable"})
+"""Statuses that need no reason."""
 
 _forwarded_as = re.compile(r"forwarded as ([0-9A-Za-z]{6,32})$").match
 
@@ -16,6 +21,7 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
     to, orig_to, relay, connection_use, delay, delays, tls, dsn, status, reply = found.groups()
     reply = (reply or "")[:MAX_TEXT]
     reply = reply.removesuffix(")")  # the end of the record; a cut line has none
+    code = reply_code(reply)
     forward = _forwarded_as(reply) if reply.startswith("forwarded as ") else None
     return Parsed(
         what="delivery",
@@ -33,6 +39,8 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
             tls=tls,
             queued_as=queued_as(reply) if status == "sent" else None,
             next_queue_id=forward[1] if forward else None,
+            code=code,
+            reason=None if status in DELIVERED else reason_of(reply, dsn, code),
         ),
         child=Child(forward[1], "forwarded") if forward else None,
     )
@@ -51,78 +59,53 @@ DELIVERY = fact(
     rf"{ADDRESS}>(?:, orig_to=<{ADDRESS}>)?, relay=(.*?)(?:, conn_use=(\d{{1,9}}))?, delay=([\d.]++)"
     r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?",
     _attempt,
+    "ID: to=<a>[, orig_to=<b>], relay=R[, conn_use=N], delay=d, delays=a/b/c/d[, tls=F], dsn=x.y.z, status=S (TEXT)",
+    "an attempt for one recipient: status, reply, reason; what was forwarded is linked",
 )
-"""``to=<a>[, orig_to=<b>], relay=R[, conn_use=N], delay=d, delays=a/b/c/d[, tls=F], dsn=x.y.z, status=S (reason)``."""
 
 
 def _bounce_failed(_: re.Match[str], line: Line) -> Parsed:
     return Parsed(what="delivery.bounce-failed", queue_id=line.queue_id, ignored="bounce-failed")
 
 
-BOUNCE_FAILED = fact("delivery.bounce-failed", "status=", r"deferred \(bounce failed\)", _bounce_failed)
-"""No recipient in it: the recipients' own records stand (``src/global/bounce.c``, ``defer.c``)."""
-
-_TLS = quiet(
-    "tls",
-    "Anonymous TLS connection ",
-    "Untrusted TLS connection ",
-    "Trusted TLS connection ",
-    "Verified TLS connection ",
-    "SSL_connect error ",
-    "TLS library problem",
-    "setting up TLS connection ",
-    "Server certificate ",
-    "server certificate ",
-    "certificate verification failed",
-    "Cannot start TLS",
-    "TLSA lookup ",
+BOUNCE_FAILED = fact(
+    "delivery.bounce-failed",
+    "status=",
+    r"deferred \((?:bounce|defer|trace)\b.*+",
+    _bounce_failed,
+    "ID: status=deferred (bounce failed)",
+    "counted: the recipients' own records stand",
 )
+"""No recipient in it (``src/global/bounce.c``, ``abounce.c``, ``defer.c``)."""
 
-_CONNECTION = quiet(
-    "attempt",
-    "connect to ",
-    "host ",
-    "lost connection with ",
-    "conversation with ",
-    "enabling PIX",
-    "disabling ",
-    "passing ",
-    "deferring ",
-    "Host or domain name not found",
-    "no MX host for ",
-    "unable to look up ",
-    "mail for ",
-    "SASL authentication ",
-    "numeric domain name in ",
-    "malformed domain name in ",
-    "address length exceeded",
-    "wrong reply",
-    "Using ",
-    "Protocol error",
-    "offered null AUTH",
-    "valid_hostname: ",
+DELIVERIES: tuple[Format, ...] = (DELIVERY, BOUNCE_FAILED, *quiet("cut", "to=<"))
+"""A record that was cut before its status tells nothing."""
+
+_ATTEMPTS = quiet(
+    "attempt", "connect to ", "host ", "lost connection with ", "conversation with ", "enabling PIX", "disabling ",
+    "passing ", "deferring ", "Host or domain name not found", "no MX host for ", "unable to look up ",
+    "Unable to look up ", "mail for ", "SASL authentication ", "numeric ", "malformed ", "address length exceeded",
+    "wrong reply", "Using ", "Protocol error", "offered null AUTH", "breaking line ", "bind ", "begin ", "pref ",
+    "end ", "Sender requested REQUIRETLS", "SMTPS wrappermode ", "skipping SRV ", "Authentication ", "server ",
+    "warning: ", "info: ", "filter: ", "prepend: ", "replace: ", "strip: ", "ignore: ", "bounce: ", "reject: ",
+    "mailer loop", "endp_prop=", "enabling ", "Null MX", "Service unavailable", "TLS is required",
+    "Server certificate ", "delivery temporarily suspended", "message size ", "Cannot start TLS",
+)  # fmt: skip
+"""What the SMTP client says of an attempt besides its record (``smtp_proto.c``, ``smtp_trouble.c``, …)."""
+
+_AGENT = quiet(
+    "agent", "required ", "alias ", "unable to create lock file ", "cannot ", "open ", "file ", "mailbox ", "biff",
+    "maildir ", "create ", "transport ", "passing ", "bad ", "not found", "home directory ", "forwarding ", "command ",
+    "not sending ", "mail for ", "pref ", "level: ", "path: ", "warning: ", "sender ", "recipient ",
+)  # fmt: skip
+
+SMTP = Family(
+    "smtp/smtp_*.c, global/log_adhoc.c, global/deliver_pass.c",
+    queued=(*DELIVERIES, *_ATTEMPTS),
+    bare=_ATTEMPTS,
 )
-
-_LOCAL = quiet(
-    "agent",
-    "required ",
-    "alias ",
-    "dict_",
-    "database ",
-    "unable to create lock file ",
-    "cannot ",
-    "open ",
-    "file ",
-    "mailbox ",
-    "biff_notify",
-    "premature end-of-input",
-    "maildir ",
-    "create ",
-    "transport ",
-)
-
-SMTP = Family(queued=(DELIVERY, BOUNCE_FAILED, *_CONNECTION, *_TLS), bare=(*_CONNECTION, *_TLS, *_LOCAL))
-LOCAL = Family(queued=(DELIVERY, BOUNCE_FAILED, *_LOCAL), bare=_LOCAL)
+LOCAL = Family("local/, virtual/, pipe/, error/, discard/, global/log_adhoc.c",
+               queued=(*DELIVERIES, *_AGENT), bare=_AGENT)  # fmt: skip
 
 AGENTS: dict[str, Family] = {
     "smtp": SMTP,
@@ -135,5 +118,3 @@ AGENTS: dict[str, Family] = {
     "retry": LOCAL,
     "discard": LOCAL,
 }
-
-DELIVERIES: tuple[Format, ...] = (DELIVERY, BOUNCE_FAILED)

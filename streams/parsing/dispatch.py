@@ -8,6 +8,7 @@ from streams.parsing.arrival import PICKUP, QMQPD
 from streams.parsing.bounce import BOUNCE
 from streams.parsing.cleanup import CLEANUP
 from streams.parsing.delivery import AGENTS
+from streams.parsing.everywhere import EVERYWHERE
 from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, split_program
 from streams.parsing.postscreen import POSTSCREEN
@@ -36,30 +37,57 @@ QUIET: Final[dict[str, str]] = {
     "anvil": "statistics",
     "dnsblog": "postscreen",
     "flush": "housekeeping",
+    "fsstone": "housekeeping",
     "local-service": "housekeeping",
+    "mailq": "housekeeping",
     "master": "housekeeping",
+    "nbdb_reindexd": "housekeeping",
+    "newaliases": "housekeeping",
+    "post-install": "housekeeping",
     "postalias": "housekeeping",
+    "postcat": "housekeeping",
     "postconf": "housekeeping",
     "postdrop": "housekeeping",
     "postfix": "housekeeping",
+    "postfix-non-bdb-script": "housekeeping",
     "postfix-script": "housekeeping",
+    "postfix-tls-script": "housekeeping",
+    "postkick": "housekeeping",
+    "postlock": "housekeeping",
     "postlog": "housekeeping",
     "postlogd": "housekeeping",
     "postmap": "housekeeping",
     "postmulti": "housekeeping",
+    "postmulti-script": "housekeeping",
     "postqueue": "housekeeping",
+    "posttls-finger": "tls",
     "proxymap": "housekeeping",
     "proxywrite": "housekeeping",
+    "qmqp-sink": "housekeeping",
+    "qmqp-source": "housekeeping",
+    "rewrite": "housekeeping",
     "scache": "statistics",
     "sendmail": "housekeeping",
     "showq": "housekeeping",
+    "smtp-sink": "housekeeping",
+    "smtp-source": "housekeeping",
     "spawn": "housekeeping",
     "tlsmgr": "tls",
     "tlsproxy": "tls",
     "trivial-rewrite": "housekeeping",
     "verify": "housekeeping",
 }
-"""Daemons that log nothing about any message's fate."""
+"""Daemons and commands that log nothing about any message's fate."""
+
+FOREIGN: Final = frozenset({
+    "policy-spf", "policyd-spf", "policyd-weight", "policyd", "postgrey", "postfwd", "postfwd2", "postsrsd", "greyfix",
+    "greylist", "sqlgrey", "pfixtools", "policyd-rate", "ratelimit-policyd", "tumgreyspf", "spamd", "mta-sts-daemon",
+    "policy", "postforward", "gld", "cluebringer", "pyspf", "rspamd", "amavis", "opendkim", "opendmarc", "sid-filter",
+})  # fmt: skip
+"""Programs that others wrote and that log under Postfix's name (``postfix/policy-spf``)."""
+
+_LONGEST: Final = 16_384
+"""Characters of a line that are read: Postfix writes 2,000 bytes to syslog, and few more to a file."""
 
 _head = re.compile(rf"(?:(warning|error|fatal|panic): )?(?:(NOQUEUE|{QUEUE_ID}): )?").match
 
@@ -74,7 +102,7 @@ def parse(program: str, text: str, pid: int = 0) -> Parsed:
     family = FAMILIES.get(daemon)
     if family is None:
         return _without_family(instance, daemon, text)
-    head = _head(text)
+    head = _head(text := text[:_LONGEST])
     assert head is not None  # every part of it is optional
     severity, queue_id = head.groups()
     rest = text[head.end() :]
@@ -85,14 +113,18 @@ def parse(program: str, text: str, pid: int = 0) -> Parsed:
         return found
     if severity is not None:
         return Parsed(what="problem", ignored=severity)
-    return Parsed(what="")
+    if not rest or (rest[-1] == ":" and " " not in rest):
+        return Parsed(what="cut", ignored="cut")
+    return _first(EVERYWHERE, line) or Parsed(what="")
 
 
 def _first(formats: tuple[Format, ...], line: Line) -> Parsed | None:
     text = line.text
-    for what, begins, pattern, make, ignored in formats:
+    for what, begins, pattern, make, ignored, _, _ in formats:
         if not text.startswith(begins):
             continue
+        if ignored is not None and line.severity is not None:
+            continue  # counted by its severity
         if pattern is None or make is None:
             return Parsed(what=what, queue_id=None if line.queue_id == "NOQUEUE" else line.queue_id, ignored=ignored)
         match = pattern(text)
@@ -107,9 +139,10 @@ def _without_family(instance: str, daemon: str, text: str) -> Parsed:
     ignored = QUIET.get(daemon)
     if ignored is not None:
         return Parsed(what=daemon, ignored=ignored)
+    postfix = instance.startswith("postfix")
+    if daemon in FOREIGN or (daemon and not postfix):
+        return Parsed(what="foreign", ignored="foreign")
     head = _head(text)
     if head is not None and head[1] is not None and instance:
         return Parsed(what="problem", ignored=head[1])
-    if instance or not daemon:
-        return Parsed(what="")
-    return Parsed(what="foreign", ignored="foreign")
+    return Parsed(what="")

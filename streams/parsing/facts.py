@@ -1,8 +1,11 @@
 """What a log line says, as data: the result of parsing, before it meets the other lines of its message."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+PARSER: Final = 1
+"""Version of the parser, written into every row: raised whenever a line is read in another way than before."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -21,6 +24,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     queued_as: str | None = None
     next_queue_id: str | None = None
     stage: str | None = None
+    code: int | None = None
+    reason: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -34,6 +39,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     code: int | None = None
     dsn: str | None = None
     reply: str = ""
+    reason: str | None = None
     sender: str | None = None
     recipient: str | None = None
     protocol: str | None = None

@@ -36,11 +36,17 @@ class Format(NamedTuple):
     make: Make | None
     """Gives the facts; None for a line that bears no fate."""
     ignored: str | None = None
+    shown: str = ""
+    """The line as the coverage page shows it."""
+    becomes: str = ""
+    """What becomes of it, for that page."""
 
 
 class Family(NamedTuple):
     """The formats of one daemon, by what stands before the text."""
 
+    source: str
+    """Where Postfix logs them, under ``src/``."""
     queued: tuple[Format, ...] = ()
     """After a queue id."""
     noqueue: tuple[Format, ...] = ()
@@ -49,14 +55,29 @@ class Family(NamedTuple):
     """After neither."""
 
 
-def fact(what: str, begins: str, pattern: str, make: Make) -> Format:
-    """Return a format that bears on a message; *pattern* follows *begins* up to the end of what it needs."""
-    return Format(what, begins, re.compile(re.escape(begins) + pattern, re.DOTALL).match, make)
+def fact(  # noqa: PLR0917 - a row of a table
+    what: str, begins: str, pattern: str, make: Make, shown: str, becomes: str
+) -> Format:
+    """Return a format that bears on a message; *pattern* follows *begins* up to the end of what it needs.
+
+    *shown* and *becomes* are what the coverage page says of it.
+    """
+    compiled = re.compile(re.escape(begins) + pattern, re.DOTALL).match
+    return Format(what, begins, compiled, make, shown=shown, becomes=becomes)
 
 
 def quiet(ignored: str, *beginnings: str) -> tuple[Format, ...]:
     """Return formats that are known and bear on no message's fate, of the class *ignored*."""
     return tuple(Format(ignored, begins, None, None, ignored) for begins in beginnings)
+
+
+def quiet_pattern(ignored: str, pattern: str, shown: str) -> Format:
+    """Return a format that bears on no message's fate, where no literal beginning tells it."""
+
+    def make(_: re.Match[str], line: Line) -> Parsed:
+        return Parsed(what=ignored, queue_id=line.queue_id if line.queue_id != "NOQUEUE" else None, ignored=ignored)
+
+    return Format(ignored, "", re.compile(pattern).match, make, ignored, shown)
 
 
 @lru_cache(maxsize=1024)

@@ -28,31 +28,32 @@ def _removed(_: re.Match[str], line: Line) -> Parsed:
 
 
 QMGR = Family(
+    "qmgr/qmgr_active.c, qmgr_message.c, global/opened.c; the same in oqmgr/",
     queued=(
-        fact("qmgr.removed", "removed", r"$", _removed),
+        fact("qmgr.removed", "removed", r"\s*$", _removed, "ID: removed", "the message is finished"),
         # Logged again on every queue run: the first time is when it was queued.
-        fact("qmgr.active", "from=<", rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}}) \(queue \w+\)", _active),
-        fact("qmgr.expired", "from=<", rf"{ADDRESS}>, status=(?:force-)?expired, returned to sender", _expired),
+        fact(
+            "qmgr.active",
+            "from=<",
+            rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}}) \(queue \w+\)",
+            _active,
+            "ID: from=<a>, size=N, nrcpt=N (queue active)",
+            "sender, size, number of recipients, when it was queued",
+        ),
+        fact(
+            "qmgr.expired",
+            "from=<",
+            rf"{ADDRESS}>, status=(?:force-)?expired, returned to sender",
+            _expired,
+            "ID: from=<a>, status=expired|force-expired, returned to sender",
+            "given up: recipients that were not reached are `expired`",
+        ),
         *DELIVERIES,
-        *quiet("queue", "skipped, still being delivered", "to=<"),
+        *quiet("queue", "skipped, still being delivered", "removing "),
+        *quiet("cut", "from=<"),
     ),
     bare=quiet(
-        "queue",
-        "connect to transport ",
-        "connect to subsystem ",
-        "premature end-of-input on ",
-        "private/",
-        "transport ",
-        "mail for ",
-        "bounce file ",
-        "backup ",
-        "problem talking to ",
-        "uninitialized ",
-        "active queue ",
-        "incoming queue ",
-        "unexpected attribute ",
-        "unable to ",
-        "process ",
-        "end-of-input ",
+        "queue", "transport ", "mail for ", "bounce file ", "backup ", "uninitialized ", "active queue ",
+        "incoming queue ", "unable to ", "process ", "end-of-input ", "start sorted ", "end sorted ", "qmgr_",
     ),
-)
+)  # fmt: skip

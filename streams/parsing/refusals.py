@@ -6,13 +6,17 @@ between the fields). TEXT and the fields hold what the client sent.
 """
 
 import re
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from streams.parsing.facts import Attempt, Parsed, Refusal
 from streams.parsing.formats import Line
+from streams.parsing.reasons import reason_of
 from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
 
 _head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
+_MOST_PLACES: Final = 16
+"""Places that are looked at for the fields' beginning: a text full of fakes must not take long."""
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
 _from = re.compile(rf"from=<{ADDRESS}>,? ?").match
 _to = re.compile(rf"to=<{ADDRESS}>,? ?").match
@@ -64,6 +68,11 @@ def read_envelope(text: str) -> Envelope | None:
     return Envelope(sender, recipient, protocol, helo, username, rest)
 
 
+def places(text: str, end: int) -> list[int]:
+    """Return where fields may begin in *text* before *end*, the last of them first."""
+    return [found.start() for found in _field_follows.finditer(text, 0, end)][: -_MOST_PLACES - 1 : -1]
+
+
 def split_envelope(text: str) -> tuple[str, Envelope]:
     """Return the free text of a refusal and the fields after it.
 
@@ -74,7 +83,7 @@ def split_envelope(text: str) -> tuple[str, Envelope]:
     opening = text.find("<")
     if 0 <= opening <= len("550 5.1.1 "):
         start = max(text.find(">: ", opening), 0)
-    for found in _field_follows.finditer(text, start):
+    for found in islice(_field_follows.finditer(text, start), _MOST_PLACES):
         envelope = read_envelope(text[found.end() :])
         if envelope is not None:
             return text[: found.start()], envelope
@@ -95,6 +104,7 @@ def read_refusal(action: str, text: str) -> Refusal | None:
         code=code,
         dsn=dsn,
         reply=reply[:MAX_TEXT],
+        reason=None if action.endswith(("hold", "discard")) else reason_of(reply, dsn, code),
         sender=envelope.sender,
         recipient=envelope.recipient,
         protocol=envelope.protocol,
@@ -126,9 +136,15 @@ def decided(daemon: str, action: str, text: str, line: Line) -> Parsed:
                 dsn=refusal.dsn or "",
                 reply=refusal.reply,
                 stage=refusal.stage,
+                code=refusal.code,
+                reason=refusal.reason,
             )
         if refusal.stage != "RCPT":  # at any other stage it is refused for all its recipients
             moments = ("rejected_at",)
-            message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply}
+            message |= {
+                "reject_stage": refusal.stage,
+                "reject_reply": refusal.reply,
+                "reject_reason": refusal.reason,
+            }
     what = f"{daemon}.{action}"
     return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)

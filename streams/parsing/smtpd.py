@@ -27,8 +27,15 @@ def _access(found: re.Match[str], line: Line) -> Parsed:
 
 
 def refused(what: str, action: str) -> Format:
-    """Return the format of ``NOQUEUE: action: …``, a refusal without a queue id."""
-    return fact(what, f"{action}: ", r"(.*+)", lambda found, _: _noqueue(what, action, found[1]))
+    """Return the format of ``action: STAGE from …``, a refusal without a queue id."""
+    return fact(
+        what,
+        f"{action}: ",
+        r"(.*+)",
+        lambda found, _: _noqueue(what, action, found[1]),
+        f"NOQUEUE: {action}: STAGE from CLIENT: TEXT; from=<> to=<> proto= helo=<>",
+        "a row of `noqueue`",
+    )
 
 
 def _noqueue(what: str, action: str, text: str) -> Parsed:
@@ -36,93 +43,71 @@ def _noqueue(what: str, action: str, text: str) -> Parsed:
     return Parsed(what=what if refusal else "", refusal=refusal)
 
 
-_GOES_ON = quiet(
-    "access-action", "warn: ", "filter: ", "info: ", "permit: ", "redirect: ", "bcc: ", "delay: ", "prepend: ",
-    "reject_warning: ", "proxy-accept: ",
-)  # fmt: skip
+def _login_failed(_: re.Match[str], line: Line) -> Parsed:
+    return Parsed(what="smtpd.login-failed", queue_id=line.queue_id, ignored="login-failed")
 
-_SESSION = quiet(
-    "connection",
-    "connect from ",
-    "disconnect from ",
-    "lost connection after ",
-    "timeout after ",
-    "too many errors after ",
-    "improper command pipelining after ",
-    "abort: TLS from ",
-    "SSL_accept error from ",
-    "hostname ",
-    "Connection rate limit ",
-    "Connection concurrency limit ",
-    "Message delivery request rate limit ",
-    "Recipient address rate limit ",
-    "New TLS session rate limit ",
-    "AUTH command rate limit ",
-    "Illegal address syntax from ",
-    "non-SMTP command from ",
-    "disconnected",
-    "queue file size limit exceeded",
-    "numeric ",
-    "address syntax",
-    "connect to ",
-    "milter ",
-    "problem talking to ",
-    "access table ",
-    "dict_",
-    "restriction ",
-    "database ",
-    "unknown ",
-    "network_biopair_interop",
-    "read timeout",
-    "TLS library problem",
-    "bare <LF>",
-    "refreshing the TLS session ",
-    "run-time library vs.",
-    "reject: bare ",
-    "not owned by ",
-    "SASL ",
-    "xsasl_",
-    "initializing the server-side TLS engine",
-    "setting up TLS connection ",
-    "Anonymous TLS connection ",
-    "Untrusted TLS connection ",
-    "Trusted TLS connection ",
-    "Verified TLS connection ",
-    "certificate verification failed",
-    "warning: ",
+
+_LOGIN_FAILED = Format(
+    "smtpd.login-failed",
+    "",
+    re.compile(rf"{CLIENT}: SASL [\w-]+ authentication ").match,
+    _login_failed,
+    shown="warning: CLIENT: SASL METHOD authentication failed: TEXT",
+    becomes="counted as `login-failed`",
 )
 
+_GOES_ON = quiet(
+    "access-action", "warn: ", "filter: ", "info: ", "permit: ", "redirect: ", "bcc: ", "delay: ", "prepend: ",
+    "reject_warning: ", "proxy-accept: ", "strip: ", "pass: ", "dunno: ",
+)  # fmt: skip
+"""Actions of access tables after which the mail goes on."""
 
-def _about_client(found: re.Match[str], line: Line) -> Parsed:
-    ignored = "login-failed" if line.text.startswith("SASL ", found.end()) else "connection"
-    return Parsed(what="smtpd.client-warning", queue_id=line.queue_id, ignored=ignored)
+_SESSION = quiet(
+    "connection", "connect from ", "disconnect from ", "lost connection after ", "timeout after ",
+    "too many errors after ", "improper command pipelining after ", "abort: TLS from ", "non-SMTP command from ",
+    "bare <LF>", "bare LF", "reject: bare ", "read timeout", "disconnected", "unknown ", "Error ", "SASL ",
+)  # fmt: skip
 
-
-_CLIENT_WARNING = Format("smtpd.client-warning", "", re.compile(rf"{CLIENT}: ").match, _about_client)
-"""``n[ip]: SASL LOGIN authentication failed: …`` and other warnings about a client."""
-
+_REFUSALS = ("reject", "milter-reject", "proxy-reject", "hangup")
+_HOLDS = ("hold", "milter-hold")
+_DISCARDS = ("discard", "milter-discard")
 
 SMTPD = Family(
+    "smtpd/smtpd.c, smtpd_check.c, smtpd_milter.c, smtpd_proxy.c, smtpd_sasl_glue.c",
     queued=(
-        fact("smtpd.client", "client=", rf"{CLIENT}(, .*+)?", _client),
-        fact("smtpd.access", "", r"(reject|milter-reject|hold|discard): (.*+)", _access),
+        fact(
+            "smtpd.client",
+            "client=",
+            rf"{CLIENT}(, .*+)?",
+            _client,
+            "ID: client=NAME[ADDRESS][, sasl_method=][, sasl_username=][, sasl_sender=][, orig_queue_id=]…",
+            "the message begins: client, login, XFORWARD",
+        ),
+        fact(
+            "smtpd.access",
+            "",
+            r"(reject|milter-reject|hold|milter-hold|discard|milter-discard|hangup): (.*+)",
+            _access,
+            "ID: reject|hold|discard|milter-…: STAGE from CLIENT: TEXT; from=<> to=<> proto= helo=<>",
+            "the recipient (at RCPT) or the message is rejected, held or discarded; the transaction may go on",
+        ),
         TOO_LARGE,
         *_GOES_ON,
         *_SESSION,
     ),
     noqueue=(
-        refused("smtpd.noqueue", "reject"),
-        refused("smtpd.noqueue", "milter-reject"),
-        refused("smtpd.noqueue", "proxy-reject"),
-        refused("smtpd.noqueue", "reject_warning"),
-        refused("smtpd.noqueue-hold", "hold"),
-        refused("smtpd.noqueue-hold", "milter-hold"),
-        refused("smtpd.noqueue-discard", "discard"),
-        refused("smtpd.noqueue-discard", "milter-discard"),
-        refused("smtpd.noqueue", "hangup"),
+        *(refused("smtpd.noqueue", action) for action in (*_REFUSALS, "reject_warning")),
+        *(refused("smtpd.noqueue-hold", action) for action in _HOLDS),
+        *(refused("smtpd.noqueue-discard", action) for action in _DISCARDS),
         *quiet("proxy", "client="),
         *_GOES_ON,
         *_SESSION,
     ),
-    bare=(*_SESSION, _CLIENT_WARNING),
+    bare=(
+        *_SESSION,
+        refused("smtpd.proxy", "proxy-reject"),
+        refused("smtpd.bare", "reject"),  # of Postfix before 2.0, and of logs that lost the word
+        _LOGIN_FAILED,
+        *_GOES_ON,
+    ),
 )

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import Final
 
 from schemas.keys import QUEUE_ID
@@ -17,6 +19,10 @@ CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
 _queued_as = re.compile(rf"queued as ({QUEUE_ID})\b").search
+_reply_code = re.compile(
+    r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
+    r"([2-5]\d\d)[ -]"
+).match
 _response = re.compile(r"(?:(\d{3})[ -])?(?:([245]\.\d{1,3}\.\d{1,3}) )?").match
 
 
@@ -50,12 +56,28 @@ def bare_id(value: str) -> str:
     return value if len(value) <= MAX_ID else _cut(value, MAX_ID)
 
 
+def decoded(header: str) -> str:
+    """Return a header's value with its encoded words (RFC 2047) read; as it stands where they can't be."""
+    if "=?" not in header:
+        return header
+    try:
+        return str(make_header(decode_header(header)))
+    except (ValueError, LookupError, HeaderParseError):  # an unknown character set, a cut word
+        return header
+
+
 def response(text: str) -> tuple[int | None, str | None]:
     """Return the SMTP code and the enhanced status code that *text* begins with."""
     found = _response(text)
     if found is None:
         return None, None
     return int(found[1]) if found[1] else None, found[2]
+
+
+def reply_code(reply: str) -> int | None:
+    """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
+    found = _reply_code(reply)
+    return int(found[1]) if found else None
 
 
 def queued_as(reply: str) -> str | None:
