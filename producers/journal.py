@@ -11,11 +11,12 @@ from producers.journal_reader import open_reader, seek_given, seek_position
 from producers.journal_source import JournalSource
 from producers.publishing import StoppedError
 from producers.run import Run, begun, host_of
-from producers.since import microseconds_of
 from producers.summary import OnProgress, Progress, Summary
 from schemas.errors import ConfigurationError
+from schemas.moments import parse_time
 from schemas.raw import JournalPosition
 from schemas.settings import Settings
+from schemas.timestamps import MICROSECONDS
 
 _AT_ONCE: Final = 2000
 """Entries between two looks at the clock."""
@@ -38,7 +39,7 @@ def run(
     journal's beginning. With *follow* it returns when *stop* is set, else at the end. Raises ConfigurationError and
     TryAgainLaterError.
     """
-    at = microseconds_of(since, now=datetime.now(UTC), zone=settings.producer.zone()) if since is not None else None
+    at = _microseconds(since, settings) if since is not None else None
     host = host_of(settings)
     name = name_of(host, directory, namespace)
     source: JournalSource | None = None
@@ -60,6 +61,11 @@ def run(
     return Summary(
         counts.lines, counts.sent, counts.ignored, counts.dead, source.base.lines if source.base else 0, seconds
     )
+
+
+def _microseconds(since: str, settings: Settings) -> int:
+    moment = parse_time(since, now=datetime.now(UTC), zone=settings.producer.zone())
+    return int(moment.timestamp() * MICROSECONDS)
 
 
 def name_of(host: str, directory: Path | None, namespace: str | None) -> str:

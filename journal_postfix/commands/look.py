@@ -15,12 +15,12 @@ from journal_postfix.failures import FAILED, complain
 from journal_postfix.local import attach
 from journal_postfix.rendering.journey import hop_lines, json_text
 from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
+from schemas.moments import parse_time
 from schemas.settings import Settings
 from web.searches import deliveries as delivery_search
 from web.searches import rejects as reject_search
 from web.searches.database import searching
 from web.searches.records import Record, csv_lines, json_line
-from web.searches.times import parse_time
 from web.searches.trace import trace as trace_word
 
 _WHAT = "What to look for"

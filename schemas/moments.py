@@ -7,7 +7,7 @@ from typing import Final
 from schemas.errors import ConfigurationError
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO: Final = re.compile(r"(\d{1,6}) ?([smhdw])")
+_AGO: Final = re.compile(r"-?(\d{1,6}) ?([smhdw])")
 _DAYS_BACK: Final = {"today": 0, "yesterday": 1}
 
 
