@@ -33,7 +33,14 @@ class Host:
 
         *touched* are the messages that it changed; *clock* is the host's time with it and *clock_before* without.
         """
+        for part in self.slots.absorbed:
+            self.changed.pop(part, None)
+            self._outputs.retract(part)
+            self._outputs.forget(part)
+        self.slots.absorbed.clear()
         for message in touched:
+            if message.left:
+                continue
             self.changed[message] = None
             if message.settled:
                 self._let_deliveries_go(message)

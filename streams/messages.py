@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
-from schemas.merging import EARLIEST, merge_deliveries
+from schemas.merging import EARLIEST, merge_deliveries, merge_messages
 from schemas.timestamps import MICROSECONDS, to_microseconds, to_text
 from streams.parsing import PARSER, Attempt, Parsed
 
@@ -75,6 +75,19 @@ class Message(msgspec.Struct, gc=False, eq=False):
             self.row.arrived_at = to_text(arrived)
             self.changed = True
             self.touched.update(dict.fromkeys(self.deliveries))
+
+    def absorb(self, part: "Message") -> None:
+        """Take over all that is known of a part of this message that was held to be another one."""
+        merge_messages(self.row, part.row)
+        for key, delivery in part.deliveries.items():
+            known = self.deliveries.get(key)
+            if known is None:
+                self.deliveries[key] = delivery
+            else:
+                merge_deliveries(known, delivery)
+        self.first = min(self.first, part.first)
+        self.changed = True
+        self.touched.update(dict.fromkeys(self.deliveries))
 
     def raise_origin(self, origin: int) -> None:
         """Note that a surer origin line was seen."""

@@ -106,6 +106,11 @@ class Outputs:
             self._writes.append(Write(self._changelog, key, None, None))
         message.stored = []
 
+    def retract(self, message: Message) -> None:
+        """Take back the rows of a message that turned out to be part of another."""
+        if message.written_as is not None:
+            self._withdraw(message, message.written_as)
+
     def _withdraw(self, message: Message, written_as: str) -> None:
         """Take back the rows written under an earlier guess of the message's arrival, now that it is known better."""
         row = message.row

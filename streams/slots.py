@@ -23,6 +23,8 @@ class Slots:
         self.host = host
         self.lifetime = lifetime
         self.messages: dict[str, list[Message]] = {}
+        self.absorbed: list[Message] = []
+        """Messages that turned out to be part of another, since they were last taken from here."""
 
     def find(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> tuple[Message, bool]:
         """Return the message that a line of *queue_id*, logged at *at*, belongs to, and whether it is new.
@@ -42,10 +44,14 @@ class Slots:
                 known = self._choose(messages, at, origin)
             if known is not None:
                 known.first = min(known.first, at)
+                if len(messages) > 1:
+                    self._absorb(messages, known)
                 return known, False
         new = self._begin(messages, queue_id, at, origin, mark)
         messages.append(new)
-        messages.sort(key=_arrived)
+        if len(messages) > 1:
+            messages.sort(key=_arrived)
+            self._absorb(messages, new)
         return new, True
 
     def add(self, message: Message) -> None:
@@ -85,13 +91,9 @@ class Slots:
             oldest.move_to(at)
             oldest.raise_origin(origin)
             return oldest
-        if at - message.arrived >= self.lifetime or _is_before(message.end, at - TOLERANCE):
+        if not self._may_take(message, at, origin):
             return None
         if origin == ORIGIN_CLEANUP:
-            if _is_before(message.row.queued_at, at - TOLERANCE) or (
-                message.row.origin == ORIGIN_SURE and at - message.arrived >= TRANSACTION
-            ):
-                return None
             if message.row.origin == ORIGIN_UNSEEN:
                 message.move_to(at)
                 message.raise_origin(ORIGIN_CLEANUP)
@@ -100,6 +102,31 @@ class Slots:
         elif message.row.origin == ORIGIN_UNSEEN:
             message.move_to(min(at, message.arrived))
         return message
+
+    def _may_take(self, message: Message, at: int, origin: int) -> bool:
+        """Tell whether a line that is no sure origin, logged at *at* after the message began, can be one of its."""
+        if at - message.arrived >= self.lifetime or _is_before(message.end, at - TOLERANCE):
+            return False
+        if origin != ORIGIN_CLEANUP:
+            return True
+        late = message.row.origin == ORIGIN_SURE and at - message.arrived >= TRANSACTION
+        return not late and not _is_before(message.row.queued_at, at - TOLERANCE)
+
+    def _absorb(self, messages: list[Message], message: Message) -> None:
+        """Merge into *message* the parts that began after it: those whose lines it would have taken in order."""
+        for part in messages[messages.index(message) + 1 :]:
+            if (
+                part.settled
+                or part.row.origin == ORIGIN_SURE
+                or not self._may_take(message, part.arrived, part.row.origin)
+            ):
+                break
+            if part.row.origin > message.row.origin:
+                message.move_to(part.arrived)
+            message.absorb(part)
+            part.left = True
+            messages.remove(part)
+            self.absorbed.append(part)
 
     def _choose_for_origin(self, messages: list[Message], at: int, mark: Mark | None) -> Message | None:
         """Choose for a sure origin line: the message that had it already, else one that lacks it."""
