@@ -23,6 +23,8 @@ class Slots:
         self.host = host
         self.lifetime = lifetime
         self.messages: dict[str, list[Message]] = {}
+        self._current: dict[str, Message] = {}
+        """The message whose origin line came last, of ids that have several."""
         self.absorbed: list[Message] = []
         """Messages that turned out to be part of another, since they were last taken from here."""
 
@@ -45,11 +47,14 @@ class Slots:
             if known is not None:
                 known.first = min(known.first, at)
                 if len(messages) > 1:
+                    if origin == ORIGIN_SURE:
+                        self._current[queue_id] = known
                     self._absorb(messages, known)
                 return known, False
         new = self._begin(messages, queue_id, at, origin, mark)
         messages.append(new)
         if len(messages) > 1:
+            self._current[queue_id] = new
             messages.sort(key=_arrived)
             self._absorb(messages, new)
         return new, True
@@ -67,6 +72,7 @@ class Slots:
         messages = self.messages[queue_id]
         if len(messages) == 1:
             del self.messages[queue_id]
+            self._current.pop(queue_id, None)
         else:
             messages.remove(message)
 
@@ -84,6 +90,8 @@ class Slots:
         message = next((m for m in newest_first if m.first <= at), None) or next(
             (m for m in newest_first if m.arrived <= at + TOLERANCE), None
         )
+        if message is not None and len(messages) > 1:
+            message = self._of_one_second(message, at)
         if message is None:  # all began later: one whose origin wasn't seen may have begun earlier than it seems
             oldest = messages[0]
             if oldest.row.origin != ORIGIN_UNSEEN or oldest.arrived - at >= self.lifetime:
@@ -102,6 +110,16 @@ class Slots:
         elif message.row.origin == ORIGIN_UNSEEN:
             message.move_to(min(at, message.arrived))
         return message
+
+    def _of_one_second(self, message: Message, at: int) -> Message:
+        """Return the message whose origin line came last, if it arrived in the same second as *message*, the newest.
+
+        An id may come again within a second; when such lines are read again, times don't tell the messages apart.
+        """
+        current = self._current.get(message.row.queue_id)
+        if current is None or current.left or current.first > at or message.arrived - current.arrived >= MICROSECONDS:
+            return message
+        return current
 
     def _may_take(self, message: Message, at: int, origin: int) -> bool:
         """Tell whether a line that is no sure origin, logged at *at* after the message began, can be one of its."""

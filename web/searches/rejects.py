@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FIELDS: Final = (
     "at", "host", "service", "action", "stage", "client_name", "client_address", "code", "dsn", "reply", "sender",
-    "recipient", "protocol", "helo", "sasl_username",
+    "recipient", "protocol", "helo", "sasl_username", "reason",
 )  # fmt: skip
 """Names and order are an interface."""
 
@@ -58,15 +58,15 @@ _SESSION: Final = timedelta(days=1)
 
 _WITHOUT_ID: Final = """
 SELECT at, host, service, action, stage, client_name, client_address, code, dsn, reply, sender, recipient, protocol,
-       helo, sasl_username
+       helo, sasl_username, reason
   FROM noqueue
  WHERE {} ORDER BY at DESC{}"""
 
 _WITH_ID: Final = """
 SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
        t.stage, f.client_name, f.client_address,
-       substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::integer AS code, nullif(t.dsn, '') AS dsn, t.reply,
-       f.sender, t.recipient, f.protocol, f.helo, f.sasl_username
+       t.code, nullif(t.dsn, '') AS dsn, t.reply,
+       f.sender, t.recipient, f.protocol, f.helo, f.sasl_username, t.reason
   FROM delivery_to t
   LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host
  WHERE t.status = 'rejected' AND {} ORDER BY t.last_attempt_at DESC{}"""
