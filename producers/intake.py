@@ -1,7 +1,7 @@
 """Blocks of a log's lines in, batches of raw lines out: the way that most lines take, and the way of the odd ones.
 
-Every line is sent, or is another program's and ignored, or is too long and dead; the counts say how many of each. A
-line that stands for several (``message repeated 3 times``) counts as that many.
+Every line is sent, or ignored (another program's, or empty), or is too long and dead; the counts say how many of each.
+A line that stands for several (``message repeated 3 times``, ``last message repeated 3 times``) counts as that many.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from producers.batching import FRAME_BYTES, Batching
 from producers.blocks import Overlong
 from producers.clock import Clock
-from producers.frames import Frame, frame_of, origin_of, rows_of
+from producers.frames import Frame, frame_of, origin_of, rows_of, says_nothing
+from producers.lookback import Lookback
 from producers.numbering import MOST_LINES, Numbering
 from producers.origins import Origin, Origins
 from schemas.dead_letters import MAX_VALUE
@@ -53,6 +54,7 @@ class Intake:
         self.ignored = 0
         self.dead = 0
         self.unframed = 0
+        self._lookback = Lookback()
         self._batching = batching
         self._origins = origins
         self._longest = longest
@@ -65,6 +67,7 @@ class Intake:
     def begin(self, clock: Clock, offset: int) -> None:
         """Go on at *offset* of another file."""
         self.clock, self.numbering, self.offset = clock, Numbering(offset), offset
+        self._lookback = Lookback(offset)
         self._twofold_since = None
 
     def counts(self) -> Counts:
@@ -77,7 +80,7 @@ class Intake:
 
     def anchor(self) -> int:
         """Return from where reading again finds the same times and numbers."""
-        anchor = self.numbering.anchor()
+        anchor = min(self.numbering.anchor(), self._lookback.anchor(self.offset))
         return anchor if self._twofold_since is None else min(anchor, self._twofold_since)
 
     def take(self, block: bytes) -> None:
@@ -87,8 +90,8 @@ class Intake:
         second, micros = self._second, self._time - self._second
         current = self.numbering.current
         seen, add = current.seen, current.seen.add
-        offset, sent = self.offset, self.sent
-        before = before_zone = b""
+        offset, sent, before, before_zone = self.offset, self.sent, b"", b""
+        self._lookback.begin(block, offset)
         for line, stamp, fraction, zone, name, text, queue_id in rows_of(block):
             if stamp and (stamp != before or zone != before_zone):
                 at = self._at(stamp, zone, offset)
@@ -145,24 +148,29 @@ class Intake:
             return
         start = self.offset
         self.offset += len(line) + 1
-        frame = frame_of(line)
-        if frame is None or not frame.program:
-            self.unframed += 1
-        if frame is None:
-            frame = Frame(b"", b"", b"", b"", b"", 0, line)
+        frame = frame_of(line) or Frame(b"", b"", b"", b"", b"", 0, line)
         at = self._at(frame.stamp, frame.zone, start) if frame.stamp else None
         if at is not None:
             self._second = at
             self._time = at + (int(frame.fraction.ljust(6, b"0")[:6]) if frame.fraction else 0)
         second = self.numbering.enter(self._second, start)
+        if frame.again:
+            meant = self._lookback.meant(frame, start)
+            if meant is None:
+                self.ignored += 1
+                return
+            line, frame = _again(line, frame, *meant)
+        elif not frame.program and says_nothing(line):
+            self.ignored += 1
+            return
         origin = self._origin(frame)
         if not origin.relevant and queue_id_of(frame.text) is None:
             self.ignored += frame.times
             return
+        if not frame.program:
+            self.unframed += 1
         bucket = origin.host.bucket_of(origin.program, origin.pid, frame.text)
-        if frame.times > 1:
-            line = line.partition(b"message repeated ")[0] + frame.text  # as it was written the first time
-        content = hash(line)
+        content = hash(_as_written(line, frame.text))
         for _ in range(frame.times):
             raw = RawLine(self._time, origin.program, origin.pid, frame.text, second.number(content))
             self.sent += 1
@@ -179,3 +187,19 @@ class Intake:
         elif self._twofold_since is None:
             self._twofold_since = offset
         return time
+
+
+def _as_written(line: bytes, text: bytes) -> bytes:
+    """Return *line* as it was written the first time, if it says that *text* is repeated."""
+    head, repeated, _ = line.partition(b"message repeated ")
+    return head + text if repeated and not line.endswith(text) else line
+
+
+def _again(line: bytes, frame: Frame, meant_line: bytes, meant: Frame) -> tuple[bytes, Frame]:
+    """Return the line that *line* stands for as it would have been written then, and its frame."""
+    head = line[: line.find(b"last message repeated ")]
+    if frame.program:
+        head = head[: head.rfind(frame.program)]
+    meant_line = _as_written(meant_line, meant.text)
+    tag = meant_line.rfind(meant.program, 0, len(meant_line) - len(meant.text))
+    return head + meant_line[tag:], meant._replace(times=frame.times)

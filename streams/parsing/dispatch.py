@@ -1,7 +1,7 @@
 """Which daemon has which formats, and the way from a line to its facts."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.keys import QUEUE_ID
 from streams.parsing.arrival import PICKUP, QMQPD
@@ -86,6 +86,29 @@ FOREIGN: Final = frozenset({
 })  # fmt: skip
 """Programs that others wrote and that log under Postfix's name (``postfix/policy-spf``)."""
 
+ByLetter = dict[str, tuple[Format, ...]]
+"""The formats that a text may have, by its first letter; under ``""``, those that any other text may have."""
+
+
+class _Known(NamedTuple):
+    """A family's formats, ready to be looked up."""
+
+    queued: ByLetter
+    noqueue: ByLetter
+    bare: ByLetter
+
+
+def _by_letter(formats: tuple[Format, ...]) -> ByLetter:
+    letters = {entry.begins[:1] for entry in formats} | {""}
+    return {letter: tuple(f for f in formats if f.begins[:1] in {letter, ""}) for letter in letters}
+
+
+_BY_LETTER: Final = {
+    daemon: _Known(_by_letter(family.queued), _by_letter(family.noqueue), _by_letter(family.bare))
+    for daemon, family in FAMILIES.items()
+}
+_EVERYWHERE: Final = _by_letter(EVERYWHERE)
+
 _LONGEST: Final = 16_384
 """Characters of a line that are read: Postfix writes 2,000 bytes to syslog, and few more to a file."""
 
@@ -99,23 +122,23 @@ def parse(program: str, text: str, pid: int = 0) -> Parsed:
     back with an empty `Parsed.what`.
     """
     instance, service, daemon = split_program(program)
-    family = FAMILIES.get(daemon)
-    if family is None:
+    known = _BY_LETTER.get(daemon)
+    if known is None:
         return _without_family(instance, daemon, text)
     head = _head(text := text[:_LONGEST])
     assert head is not None  # every part of it is optional
     severity, queue_id = head.groups()
     rest = text[head.end() :]
-    formats = family.bare if queue_id is None else family.noqueue if queue_id == "NOQUEUE" else family.queued
+    formats = known.bare if queue_id is None else known.noqueue if queue_id == "NOQUEUE" else known.queued
     line = Line(instance, service, pid, severity, queue_id, rest)
-    found = _first(formats, line)
+    found = _first(formats.get(rest[:1]) or formats[""], line)
     if found is not None:
         return found
     if severity is not None:
         return Parsed(what="problem", ignored=severity)
     if not rest or (rest[-1] == ":" and " " not in rest):
         return Parsed(what="cut", ignored="cut")
-    return _first(EVERYWHERE, line) or Parsed(what="")
+    return _first(_EVERYWHERE.get(rest[:1]) or _EVERYWHERE[""], line) or Parsed(what="")
 
 
 def _first(formats: tuple[Format, ...], line: Line) -> Parsed | None:
