@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from journal_postfix import __version__
-from journal_postfix.commands import look, operate, pipeline, produce
+from journal_postfix.commands import look, operate, pipeline, produce, statistics
 from journal_postfix.settings_flags import with_flags, with_settings
 
 PIPELINE: Final = "Run the pipeline"
@@ -72,4 +72,4 @@ def _add(panel: str, *functions: Callable[..., None]) -> None:
 _add(PIPELINE, pipeline.up, pipeline.demo, pipeline.stream, pipeline.sink)
 application.add_typer(produce.application, name="produce", rich_help_panel=PIPELINE)
 _add(LOOK, look.deliveries, look.rejects, look.trace)
-_add(OPERATE, operate.check, operate.topics, operate.migrate)
+_add(OPERATE, operate.check, operate.topics, operate.migrate, statistics.stats)

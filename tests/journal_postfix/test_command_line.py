@@ -55,7 +55,7 @@ def test_help_groups_the_commands_in_the_order_of_the_flow() -> None:
     assert [panel or name for panel, name in panels] == [
         "Run the pipeline", "up", "demo", "produce", "stream", "sink",
         "Look at the mail", "deliveries", "rejects", "trace",
-        "Operate", "check", "topics", "migrate",
+        "Operate", "check", "topics", "migrate", "stats",
     ]  # fmt: skip
 
 

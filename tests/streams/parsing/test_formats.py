@@ -171,3 +171,8 @@ def test_no_text_takes_more_than_a_millisecond_per_kilobyte(
         parse(program, text, PID)
         seconds.append(time.thread_time() - began)
     assert min(seconds) < kilobytes * 0.001
+
+
+def test_the_examples_of_the_documentation_run() -> None:
+    page = PAGE.with_name("parser.md")
+    assert doctest.testfile(str(page), module_relative=False, raise_on_error=True).attempted >= 5

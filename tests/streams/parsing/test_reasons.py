@@ -8,8 +8,7 @@ import pytest
 from streams.parsing.reasons import BY_CODE, BY_STATUS, PHRASES, REASONS, reason_of
 
 CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "replies.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line) for line in (Path(__file__).parent / "replies.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 
 
