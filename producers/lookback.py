@@ -11,6 +11,7 @@ REACH: Final = 16 * 1024
 """Bytes before a line in which the one that it stands for may begin."""
 
 _MOST_LINES: Final = 100
+_AGAIN: Final = b"last message repeated "
 
 
 class Lookback:
@@ -54,8 +55,8 @@ class Lookback:
             if not end or not (begin or whole):
                 return None
             line = text[begin : end - 1]
-            found = frame_of(line)
-            if found is not None and not found.again and found.host == frame.host:
+            found = None if _AGAIN in line else frame_of(line)
+            if found is not None and found.host == frame.host:
                 if frame.program in {b"", b"syslogd"}:
                     return (line, found) if found.program else None
                 if (found.program, found.pid) == (frame.program, frame.pid):
