@@ -1,0 +1,78 @@
+"""A mail log of any length in which everything occurs that a producer may trip over, the same for the same numbers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+START: Final = int(datetime(2026, 11, 20, 6, tzinfo=UTC).timestamp())
+PER_SECOND: Final = 50
+OVERLONG: Final = 70_000
+
+
+class Logged(NamedTuple):
+    """A line before it gets a frame."""
+
+    at: int
+    """Seconds since 1970."""
+    host: str
+    program: str
+    pid: int
+    text: str
+
+
+def logged(first: int, last: int, *, hosts: tuple[str, ...] = ("mx1", "mx2.example.org")) -> Iterator[Logged]:
+    """Give the lines of messages *first* to *last* (left out), those of a few messages mixed as a server mixes them.
+
+    A message has two recipients; one of them is deferred first. Between the messages there are rejections that are
+    alike (two a second), disconnects that are alike, lines of another program, and lines that stand for several.
+    """
+    for begin in range(first, last, 10):
+        numbers = range(begin, min(begin + 10, last))
+        at, host = START + begin // PER_SECOND, hosts[begin // 10 % len(hosts)]
+        for texts in zip(*map(_message, numbers), strict=True):
+            for number, (daemon, text) in zip(numbers, texts, strict=True):
+                yield Logged(at, host, f"postfix/{daemon}", 100 + number % 7, text)
+        yield Logged(at, host, "postfix/smtpd", 200, "NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 "
+                     "<x@x.test>: Relay access denied; from=<y@y.test> to=<x@x.test> proto=SMTP helo=<z>")  # fmt: skip
+        yield Logged(at, host, "postfix/smtpd", 200, "disconnect from unknown[192.0.2.66]")
+        yield Logged(at, host, "sshd", 9, f"Accepted publickey for a from 192.0.2.1 port {begin}")
+
+
+def framed(lines: Iterator[Logged]) -> bytes:
+    """Return *lines* as a traditional log in UTC, with some that stand for several and some that are too long."""
+    pieces = []
+    for count, (at, host, program, pid, text) in enumerate(lines, 1):
+        moment = datetime.fromtimestamp(at, UTC)
+        stamp = f"{moment:%b} {moment.day:2} {moment:%H:%M:%S} {host} "
+        pieces.append(f"{stamp}{program}[{pid}]: {text}\n")
+        if "disconnect" in text and count % 3 == 0:
+            pieces.append(f"{stamp}last message repeated 2 times\n")
+        if "disconnect" in text and count % 5 == 0:
+            pieces.append(f"{stamp}{program}[{pid}]: message repeated 3 times: [ {text}]\n")
+        if count % 5000 == 0:
+            pieces.append("x" * OVERLONG + "\n\n")
+    return "".join(pieces).encode()
+
+
+def log(first: int, last: int) -> bytes:
+    """Return the log of messages *first* to *last* (left out)."""
+    return framed(logged(first, last))
+
+
+def queue_id(number: int) -> str:
+    """Return a message's queue id, a short one."""
+    return f"{number:07X}F1A"
+
+
+def _message(number: int) -> list[tuple[str, str]]:
+    name = queue_id(number)
+    to = f"{name}: to=<{{}}@x.test>, relay=r.test[192.0.2.1]:25, delay={{}}, delays=0/0/0/1, dsn={{}}, status={{}}"
+    return [
+        ("smtpd", f"{name}: client=c.test[192.0.2.9]"),
+        ("cleanup", f"{name}: message-id=<{number}@s.test>"),
+        ("qmgr", f"{name}: from=<s{number % 100}@s.test>, size={500 + number}, nrcpt=2 (queue active)"),
+        ("smtp", to.format("b", "1", "2.0.0", f"sent (250 2.0.0 ok {number})")),
+        ("smtp", to.format("c", "1", "4.3.0", "deferred (host r.test[192.0.2.1] said: 450 busy)")),
+        ("smtp", to.format("c", "2", "2.0.0", f"sent (250 2.0.0 ok {number} later)")),
+        ("qmgr", f"{name}: removed"),
+    ]
