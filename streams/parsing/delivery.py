@@ -53,15 +53,25 @@ def _seconds(text: str) -> float | None:
         return None
 
 
+_REST: Final = (
+    r", relay=(.*?)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
+    r"(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?"
+)
+
 DELIVERY = fact(
     "delivery",
     "to=<",
-    rf"{ADDRESS}>(?:, orig_to=<{ADDRESS}>)?, relay=(.*?)(?:, conn_use=(\d{{1,9}}))?, delay=([\d.]++)"
-    r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?",
+    rf"{ADDRESS}>(?:, orig_to=<{ADDRESS}>)?{_REST}",
     _attempt,
     "ID: to=<a>[, orig_to=<b>], relay=R[, conn_use=N], delay=d, delays=a/b/c/d[, tls=F], dsn=x.y.z, status=S (TEXT)",
     "an attempt for one recipient: status, reply, reason; what was forwarded is linked",
 )
+
+
+_UNBRACKETED = Format(
+    "delivery", "to=", re.compile(rf"to=([^<>, ]++)(?:, orig_to=([^<>, ]++))?{_REST}", re.DOTALL).match, _attempt
+)
+"""The same from a log in which somebody replaced the addresses, and their brackets with them."""
 
 
 def _bounce_failed(_: re.Match[str], line: Line) -> Parsed:
@@ -78,7 +88,7 @@ BOUNCE_FAILED = fact(
 )
 """No recipient in it (``src/global/bounce.c``, ``abounce.c``, ``defer.c``)."""
 
-DELIVERIES: tuple[Format, ...] = (DELIVERY, BOUNCE_FAILED, *quiet("cut", "to=<"))
+DELIVERIES: tuple[Format, ...] = (DELIVERY, BOUNCE_FAILED, _UNBRACKETED, *quiet("cut", "to=<"))
 """A record that was cut before its status tells nothing."""
 
 _ATTEMPTS = quiet(

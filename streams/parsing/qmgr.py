@@ -35,7 +35,7 @@ QMGR = Family(
         fact(
             "qmgr.active",
             "from=<",
-            rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}}) \(queue \w+\)",
+            rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}})(?: \(queue \w+\))?",
             _active,
             "ID: from=<a>, size=N, nrcpt=N (queue active)",
             "sender, size, number of recipients, when it was queued",

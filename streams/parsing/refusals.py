@@ -61,6 +61,8 @@ def read_envelope(text: str) -> Envelope | None:
     if tail.startswith((" sasl_", "sasl_")):
         parts = _sasl.split(tail if tail.startswith(" ") else " " + tail)
         username = dict(zip(parts[1::2], parts[2::2], strict=True)).get("username")
+        if username is not None and username.startswith("<") and username.endswith(">"):
+            username = username[1:-1]  # so in lines about milters and proxies
     elif tail.startswith(": "):
         rest = tail[2:]
     elif tail:
