@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from producers.journal_files import damaged_files
 from schemas.dead_letters import MAX_VALUE
 from schemas.errors import ConfigurationError
 from schemas.raw import JournalPosition
@@ -39,6 +40,8 @@ def open_reader(directory: Path | None, namespace: str | None) -> Any:
             f"the journal{f' in {directory}' if directory else ''} cannot be opened: {error.strerror}: "
             "run as a user of the group systemd-journal"
         ) from None
+    for file, reason in damaged_files(directory):
+        log.warning("a file of the journal is left out; `journalctl --verify` tells more", file=file, reason=reason)
     reader.data_threshold = MAX_VALUE + len("MESSAGE=")
     return reader
 
@@ -84,6 +87,15 @@ def seek_given(reader: Any, cursor: str) -> None:
         reader.seek_cursor(cursor)
 
 
+def _seek_moment(reader: Any, position: JournalPosition) -> None:
+    """Go to before the first of the entries of the same moment as that at *position*: only they share its numbers."""
+    seek_after(reader, position.cursor)
+    first = position.cursor
+    while reader._previous() and reader._get_realtime() == position.time:  # noqa: SLF001
+        first = reader._get_cursor()  # noqa: SLF001
+    reader.seek_cursor(first)
+
+
 def seek_position(reader: Any, position: JournalPosition) -> bool:
     """Go to where an earlier run stopped; tell whether lines from its anchor on have to be counted again.
 
@@ -91,9 +103,10 @@ def seek_position(reader: Any, position: JournalPosition) -> bool:
     (vacuumed, or another journal), the time tells the place; where that lies beyond the end, all is read.
     """
     if seek_after(reader, position.cursor):
-        if not seek_after(reader, position.anchor):
-            return not seek_after(reader, position.cursor)
-        reader.seek_cursor(position.anchor)
+        if seek_after(reader, position.anchor):
+            reader.seek_cursor(position.anchor)
+        else:
+            _seek_moment(reader, position)
         return True
     reader.seek_tail()
     last = reader._get_realtime() if reader._previous() else 0  # noqa: SLF001

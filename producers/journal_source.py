@@ -21,6 +21,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _DEBUG: Final = b"7"
 _SECOND: Final = 1_000_000
+_FAR: Final = 7200 * _SECOND
+"""How far a clock that is put back goes back at most, while the entries before are read again."""
 
 
 class JournalSource:
@@ -89,14 +91,19 @@ class JournalSource:
         """Read from the anchor, which is next, to *position*: its numbers go on from there, nothing is sent."""
         reader = self._reader
         self.channel.silent = True
-        while self._advanced(reader._next):  # noqa: SLF001
-            self._take_readable()
-            if self._time >= position.time and (self._time > position.time or reader.test_cursor(position.cursor)):
+        found = False
+        while not found and self._advanced(reader._next):  # noqa: SLF001
+            found = bool(reader.test_cursor(position.cursor))
+            if not found and reader._get_realtime() > position.time + _FAR:  # noqa: SLF001
                 break
+            self._take_readable()
         self.channel.batching.close_all()
         self.channel.silent = False
         self._sent = self._ignored = self._dead = 0
-        if self._cursor != position.cursor:
+        if not found:  # files came or went, so that the entries have another order now
+            self._numbering = Numbering(self._entry)
+            self._entered.clear()
+            self._cursor, self._time = position.cursor, position.time
             seek_after(reader, position.cursor)
 
     def _advanced(self, advance: Any) -> bool:

@@ -92,7 +92,7 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Value of ``postfix.delivery-to``: a message for one recipient.
 
-    The fields from `last_attempt_at` to `reason` are those of the latest attempt and change together.
+    The fields from `last_attempt_at` to `pid` are those of the latest attempt and change together.
     """
 
     version: int = VERSION
@@ -134,6 +134,8 @@ class DeliveryTo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """SMTP reply code that was given: by the next host, or of a rejection by this one."""
     reason: str | None = None
     """Why it was not delivered, as one of a few words (`streams.parsing.reasons`)."""
+    pid: int | None = None
+    """Process id of the agent: the encryption of its connection is known by it (`schemas.tls_sessions`)."""
 
     first_attempt_at: str
     attempts: int = 1

@@ -10,6 +10,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.progress import Progress
 from schemas.raw import PositionRecord, RawBatch
+from schemas.tls_sessions import TlsSession
 
 FOLDER: Final = Path(__file__).parent / "json"
 
@@ -19,6 +20,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     "delivery-from": DeliveryFrom,
     "delivery-to": DeliveryTo,
     "noqueue": Rejection,
+    "tls-session": TlsSession,
     "dead-letter": DeadLetter,
     "progress": Progress,
 }

@@ -28,6 +28,7 @@ MESSAGE_FIELDS: Final = tuple(f for f in DeliveryFrom.__struct_fields__ if f not
 LATEST_FIELDS: Final = (
     "last_attempt_at", "status", "number", "parser", "service", "dsn", "relay", "reply", "delay", "delays",
     "connection_use", "tls", "queued_as", "next_queue_id", "stage", "code", "reason",
+    "pid",
 )  # fmt: skip
 """The fields of a delivery that belong to the latest attempt and change together."""
 
@@ -53,7 +54,7 @@ def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
         row.delay or 0.0, row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
         row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
         row.stage is not None, row.stage or "", row.code is not None, row.code or 0, row.reason is not None,
-        row.reason or "",
+        row.reason or "", row.pid is not None, row.pid or 0,
     )  # fmt: skip
 
 

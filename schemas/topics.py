@@ -33,6 +33,7 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
     delivery_from: Topic
     delivery_to: Topic
     noqueue: Topic
+    tls_session: Topic
     dead_letter: Topic
     progress: Topic
     changelog: Topic
@@ -73,6 +74,9 @@ def topics_of(kafka: KafkaSettings, stream: StreamSettings) -> Topics:
         delivery_to=topic(prefix + "delivery-to", "messages by recipient", many, compact_and_age),
         noqueue=topic(
             prefix + "noqueue", "rejections before a queue id", many, {"cleanup.policy": "delete", **output_ms}
+        ),
+        tls_session=topic(
+            prefix + "tls-session", "encryption of connections", many, {"cleanup.policy": "delete", **output_ms}
         ),
         dead_letter=topic(
             prefix + "dead-letter", "what could not be used", 1, {"cleanup.policy": "delete", **output_ms}

@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from schemas.errors import BadRecordError
 from schemas.keys import SHORT_ID
 from schemas.merging import merge_deliveries, merge_messages, normalise_delivery
 from schemas.timestamps import to_microseconds, to_text
+from schemas.tls_sessions import TlsSession, decode_tls_session
 from schemas.topics import Topics
 
 _is_spelled = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z").fullmatch
@@ -29,6 +30,11 @@ _MOMENTS: Final = tuple(field for field in DeliveryFrom.__struct_fields__ if fie
 
 MessageKey = tuple[str, str, str]
 """Host, queue id, time of arrival."""
+LineKey = tuple[str, str, str]
+"""Time, host, digest: of what is known by its log line alone."""
+
+
+_Line = TypeVar("_Line", Rejection, TlsSession)
 
 
 class Batch(msgspec.Struct):
@@ -36,17 +42,18 @@ class Batch(msgspec.Struct):
 
     messages: dict[MessageKey, DeliveryFrom] = {}
     deliveries: dict[tuple[str, ...], DeliveryTo] = {}
-    rejections: dict[tuple[str, str, str], Rejection] = {}
+    rejections: dict[LineKey, Rejection] = {}
+    sessions: dict[LineKey, TlsSession] = {}
     withdrawn: dict[MessageKey, None] = {}
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.messages) + len(self.deliveries) + len(self.rejections)
+        return len(self.messages) + len(self.deliveries) + len(self.rejections) + len(self.sessions)
 
     def days(self) -> set[str]:
         """Return the days of its rows, as ``2026-11-23``."""
         days = {key[2][:10] for key in self.messages} | {key[2][:10] for key in self.deliveries}
-        return days | {rejection.at[:10] for rejection in self.rejections.values()}
+        return days | {key[0][:10] for key in (*self.rejections, *self.sessions)}
 
     def span(self) -> tuple[str, str]:
         """Return the first and the last arrival of its messages."""
@@ -69,14 +76,10 @@ class Batch(msgspec.Struct):
             self._add_delivery(decode_delivery_to(value))
         elif topic == topics.delivery_from.name:
             self._add_message(decode_delivery_from(value))
+        elif topic == topics.tls_session.name:
+            _keep(self.sessions, decode_tls_session(value))
         else:
-            rejection = decode_rejection(value)
-            if (at := _moment(rejection.at)) != rejection.at:
-                rejection = msgspec.structs.replace(rejection, at=at)
-            name = (rejection.at, rejection.host, rejection.digest)
-            known = self.rejections.get(name)
-            if known is None or rejection.parser > known.parser:
-                self.rejections[name] = rejection
+            _keep(self.rejections, decode_rejection(value))
 
     def _add_message(self, row: DeliveryFrom) -> None:
         for field in _MOMENTS:
@@ -115,6 +118,16 @@ class Batch(msgspec.Struct):
             self.messages.pop(message, None)
         else:
             self.deliveries.pop(parts, None)
+
+
+def _keep(lines: dict[LineKey, _Line], record: _Line) -> None:
+    """Add what one line says, unless a newer parser has read it."""
+    if (at := _moment(record.at)) != record.at:
+        record = msgspec.structs.replace(record, at=at)
+    name = (record.at, record.host, record.digest)
+    known = lines.get(name)
+    if known is None or record.parser > known.parser:
+        lines[name] = record
 
 
 def _moment(text: str) -> str:

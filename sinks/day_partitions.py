@@ -12,7 +12,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 log = structlog.get_logger()
 
-PARTITIONED: Final = {"delivery_from": "arrived_at", "delivery_to": "arrived_at", "noqueue": "at"}
+PARTITIONED: Final = {"delivery_from": "arrived_at", "delivery_to": "arrived_at", "noqueue": "at", "tls_sessions": "at"}
 """The tables and the column that their partitions go by."""
 
 _LOCK_MS: Final = 1000

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
+from schemas.tls_sessions import TlsSession
 
 SEPARATOR: Final = "\x01"
 NULL: Final = "\x02"
@@ -44,6 +45,7 @@ def _columns(record: type[msgspec.Struct]) -> tuple[str, ...]:
 FROM: Final = Staged("staged_from", "delivery_from", _columns(DeliveryFrom))
 TO: Final = Staged("staged_to", "delivery_to", _columns(DeliveryTo))
 NOQUEUE: Final = Staged("staged_noqueue", "noqueue", _columns(Rejection))
+TLS_SESSIONS: Final = Staged("staged_tls_sessions", "tls_sessions", _columns(TlsSession))
 
 
 def copy_text(columns: Sequence[str], rows: Iterable[msgspec.Struct]) -> str:

@@ -102,7 +102,9 @@ class _Sink:
 
     def run(self) -> None:
         """Read and write until told to stop; then write what was read."""
-        names = [self._topics.delivery_from.name, self._topics.delivery_to.name, self._topics.noqueue.name]
+        topics = self._topics
+        read = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+        names = [topic.name for topic in read]
         self._check_topics(names)
         self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke)
         log.info("sink stage starts", group=self._settings.sink.group)

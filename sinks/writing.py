@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
-from sinks.staging import FROM, NOQUEUE, TO, Staged, copy_text
+from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text
 
 TopicPartition = tuple[str, int]
 
@@ -56,11 +56,11 @@ class Writer:
         self._days = DayPartitions(self._connection, settings.sink.days_ahead)
         self._lifetime = f"{settings.stream.queue_lifetime_days} days"
         with self._connection, self._connection.cursor() as cursor:
-            for staged in (FROM, TO, NOQUEUE):
+            for staged in (FROM, TO, NOQUEUE, TLS_SESSIONS):
                 cursor.execute(staged.create)
             cursor.execute("CREATE TEMPORARY TABLE part_joins (part_arrived_at timestamptz, queue_id text, host text,"
                            " arrived_at timestamptz, origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
-            for name in ("merge_from", "merge_to", "insert_noqueue"):
+            for name in ("merge_from", "merge_to", "insert_noqueue", "insert_tls_sessions"):
                 cursor.execute(f"PREPARE {name} AS {query(name)}")
             cursor.execute("CREATE TEMPORARY TABLE part_candidates (arrived_at timestamptz, queue_id text, host text,"
                            " origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
@@ -126,12 +126,15 @@ class Writer:
         _stage(cursor, FROM, list(batch.messages.values()))
         _stage(cursor, TO, list(batch.deliveries.values()))
         _stage(cursor, NOQUEUE, list(batch.rejections.values()))
+        _stage(cursor, TLS_SESSIONS, list(batch.sessions.values()))
         if batch.messages:
             cursor.execute("EXECUTE merge_from")
         if batch.deliveries:
             cursor.execute("EXECUTE merge_to")
         if batch.rejections:
             cursor.execute("EXECUTE insert_noqueue")
+        if batch.sessions:
+            cursor.execute("EXECUTE insert_tls_sessions")
         if batch.may_hold_parts():
             self._join_parts(cursor, batch)
 

@@ -105,8 +105,10 @@ def new_message(host: str, queue_id: str, arrived: int, origin: int, first: int)
     return Message(row, arrived, first, settled=origin == ORIGIN_SURE, changed=True)
 
 
-def apply(message: Message, parsed: Parsed, at: int, service: str, number: int) -> None:
-    """Merge what a line says, logged at *at* by *service* and named by *number*, into its message.
+def apply(  # noqa: PLR0917 - a line's frame
+    message: Message, parsed: Parsed, at: int, service: str, pid: int, number: int
+) -> None:
+    """Merge what a line says, logged at *at* by *service*[*pid*] and named by *number*, into its message.
 
     Lines may come in any order and any number of times.
     """
@@ -125,10 +127,12 @@ def apply(message: Message, parsed: Parsed, at: int, service: str, number: int) 
                 setattr(row, field, moment)
                 message.changed = True
     if parsed.attempt is not None:
-        _apply_attempt(message, parsed.attempt, to_text(at), service, number)
+        _apply_attempt(message, parsed.attempt, to_text(at), service, pid, number)
 
 
-def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, number: int) -> None:
+def _apply_attempt(  # noqa: PLR0917
+    message: Message, attempt: Attempt, at: str, service: str, pid: int, number: int
+) -> None:
     key = (attempt.recipient, attempt.orig_recipient)
     row = message.row
     delivery = DeliveryTo(
@@ -155,6 +159,7 @@ def _apply_attempt(message: Message, attempt: Attempt, at: str, service: str, nu
         stage=attempt.stage,
         code=attempt.code,
         reason=attempt.reason,
+        pid=pid or None,
         first_attempt_at=at,
         attempts=int(attempt.status != "rejected"),
     )

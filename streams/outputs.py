@@ -15,6 +15,7 @@ from schemas.deliveries import (
 )
 from schemas.keys import partition_of
 from schemas.timestamps import to_text
+from schemas.tls_sessions import TlsSession, tls_session_key
 from schemas.topics import Topics
 from streams.changelog import store
 from streams.messages import DeliveryKey, Message
@@ -89,6 +90,11 @@ class Outputs:
     def write_rejection(self, rejection: Rejection) -> None:
         """Write a rejection that had no queue id."""
         self._writes.append(Write(self._topics.noqueue.name, rejection_key(rejection), encode_record(rejection), None))
+
+    def write_session(self, session: TlsSession) -> None:
+        """Write the encryption of a connection."""
+        name = self._topics.tls_session.name
+        self._writes.append(Write(name, tls_session_key(session), encode_record(session), None))
 
     def write_dead_letter(self, letter: DeadLetter) -> None:
         """Write a record that could not be used."""

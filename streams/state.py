@@ -13,13 +13,14 @@ from schemas.deliveries import ORIGIN_SURE, Rejection
 from schemas.progress import MAX_SAMPLE_LENGTH, MAX_SAMPLES, Progress, UnknownLines
 from schemas.raw import RawBatch, RawLine
 from schemas.settings import StreamSettings
+from schemas.tls_sessions import TlsSession
 from schemas.timestamps import MICROSECONDS, to_text
 from schemas.topics import Topics
 from streams.changelog import load
 from streams.hosts import Host
 from streams.messages import Message, apply
 from streams.outputs import Outputs, Write
-from streams.parsing import PARSER, Parsed, Refusal, parse, verp_id
+from streams.parsing import PARSER, Parsed, Refusal, Session, parse, verp_id
 from streams.parsing.cleanup import CONTENT_CHECK, SUBJECT
 from streams.parsing.formats import split_program
 
@@ -68,6 +69,8 @@ class PartitionState:
                 parsed_lines += 1
                 if parsed.refusal is not None:
                     self._write_refusal(name, line, at, parsed.refusal)
+                elif parsed.session is not None:
+                    self._write_session(name, line, at, parsed.session)
                 else:
                     message = self._merge_line(host, line, at, parsed)
                     touched[message] = None
@@ -106,19 +109,19 @@ class PartitionState:
             parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
         message, _ = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
-        apply(message, parsed, at, split_program(line.program)[1], _name_of(line) if parsed.attempt is not None else 0)
+        number = _name_of(line) if parsed.attempt is not None else 0
+        apply(message, parsed, at, split_program(line.program)[1], line.pid, number)
         if parsed.child is not None:
             self._outputs.write_child(message, parsed.child, at)
         return message
 
     def _write_refusal(self, host: str, line: RawLine, at: int, refusal: Refusal) -> None:
         instance, service, _ = split_program(line.program)
-        name = b"%s[%d]\0%d\0%s" % (line.program.encode("utf-8", "surrogatepass"), line.pid, line.number, line.text)
         self._outputs.write_rejection(
             Rejection(
                 host=host,
                 at=to_text(at),
-                digest=hashlib.blake2b(name, digest_size=8).hexdigest(),
+                digest=_digest_of(line),
                 parser=PARSER,
                 service=service,
                 instance=instance,
@@ -137,6 +140,28 @@ class PartitionState:
                 protocol=refusal.protocol,
                 helo=refusal.helo,
                 sasl_username=refusal.sasl_username,
+            )
+        )
+
+    def _write_session(self, host: str, line: RawLine, at: int, session: Session) -> None:
+        instance, service, _ = split_program(line.program)
+        self._outputs.write_session(
+            TlsSession(
+                host=host,
+                at=to_text(at),
+                digest=_digest_of(line),
+                parser=PARSER,
+                service=service,
+                instance=instance,
+                pid=line.pid,
+                direction=session.direction,
+                trust=session.trust,
+                reused=session.reused,
+                peer_name=session.peer_name,
+                peer_address=session.peer_address,
+                peer_port=session.peer_port,
+                protocol=session.protocol,
+                cipher=session.cipher,
             )
         )
 
@@ -163,6 +188,12 @@ class PartitionState:
         unknown.count += 1
         if len(unknown.samples) < MAX_SAMPLES:
             unknown.samples.append(text[:MAX_SAMPLE_LENGTH])
+
+
+def _digest_of(line: RawLine) -> str:
+    """Return what names a line that has no queue id, and two of the same text by their number."""
+    name = b"%s[%d]\0%d\0%s" % (line.program.encode("utf-8", "surrogatepass"), line.pid, line.number, line.text)
+    return hashlib.blake2b(name, digest_size=8).hexdigest()
 
 
 def _name_of(line: RawLine) -> int:

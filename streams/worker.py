@@ -140,7 +140,8 @@ def _partitions_of(settings: Settings, topics: Topics) -> int:
     missing = [topic.name for topic in topics.all() if topic.name not in found]
     if missing:
         raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
-    keyed = (topics.raw, topics.delivery_from, topics.delivery_to, topics.noqueue, topics.changelog)
+    outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+    keyed = (topics.raw, *outputs, topics.changelog)
     counts = {topic.name: len(found[topic.name].partitions) for topic in keyed}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -69,6 +69,7 @@ def deliveries(draw: st.DrawFn) -> DeliveryTo:
         next_queue_id=draw(maybe(st.just("9D5CB98A3E5"))),
         code=draw(maybe(st.just(550))),
         reason=draw(maybe(st.sampled_from(["spam", "policy"]))),
+        pid=draw(maybe(st.integers(1, 2))),
         first_attempt_at=min(at, draw(MOMENTS)),
         attempts=int(status != "rejected"),
     )

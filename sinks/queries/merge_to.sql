@@ -2,12 +2,12 @@
 -- is not written. In key order, so that two sinks don't deadlock.
 INSERT INTO delivery_to AS row (
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, parser, service,
-    dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason,
+    dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason, pid,
     first_attempt_at, attempts, history
 )
 SELECT
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, parser, service,
-    dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason,
+    dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason, pid,
     first_attempt_at, attempts, history
 FROM staged_to
 ORDER BY arrived_at, queue_id, host, recipient, orig_recipient
@@ -16,12 +16,13 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
     first_attempt_at = least(row.first_attempt_at, excluded.first_attempt_at),
     (
         last_attempt_at, status, number, parser, service, dsn, relay, reply, delay, delays, connection_use, tls,
-        queued_as, next_queue_id, stage, code, reason, history, attempts
+        queued_as, next_queue_id, stage, code, reason, pid, history, attempts
     ) = (
         SELECT
             latest.last_attempt_at, latest.status, latest.number, latest.parser, latest.service, latest.dsn,
             latest.relay, latest.reply, latest.delay, latest.delays, latest.connection_use, latest.tls,
-            latest.queued_as, latest.next_queue_id, latest.stage, latest.code, latest.reason, latest.history,
+            latest.queued_as, latest.next_queue_id, latest.stage, latest.code, latest.reason, latest.pid,
+            latest.history,
             greatest(row.attempts, excluded.attempts, counted_attempts(latest.history, latest.status))
         FROM (
             SELECT
@@ -42,6 +43,7 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                 CASE WHEN later THEN excluded.stage ELSE row.stage END AS stage,
                 CASE WHEN later THEN excluded.code ELSE row.code END AS code,
                 CASE WHEN later THEN excluded.reason ELSE row.reason END AS reason,
+                CASE WHEN later THEN excluded.pid ELSE row.pid END AS pid,
                 united_history(
                     row.history || excluded.history || ours || theirs, CASE WHEN later THEN theirs ELSE ours END
                 ) AS history
@@ -55,7 +57,8 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                         excluded.queued_as IS NOT NULL, coalesce(excluded.queued_as, ''),
                         excluded.next_queue_id IS NOT NULL, coalesce(excluded.next_queue_id, ''),
                         excluded.stage IS NOT NULL, coalesce(excluded.stage, ''), excluded.code IS NOT NULL,
-                        coalesce(excluded.code, 0), excluded.reason IS NOT NULL, coalesce(excluded.reason, '')
+                        coalesce(excluded.code, 0), excluded.reason IS NOT NULL, coalesce(excluded.reason, ''),
+                        excluded.pid IS NOT NULL, coalesce(excluded.pid, 0)
                     ) > (
                         attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply) COLLATE "C",
                         row.reply, row.service, row.delays IS NOT NULL, coalesce(row.delays, ''),
@@ -63,7 +66,8 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                         coalesce(row.connection_use, 0), row.tls IS NOT NULL, coalesce(row.tls, ''),
                         row.queued_as IS NOT NULL, coalesce(row.queued_as, ''), row.next_queue_id IS NOT NULL,
                         coalesce(row.next_queue_id, ''), row.stage IS NOT NULL, coalesce(row.stage, ''),
-                        row.code IS NOT NULL, coalesce(row.code, 0), row.reason IS NOT NULL, coalesce(row.reason, '')
+                        row.code IS NOT NULL, coalesce(row.code, 0), row.reason IS NOT NULL, coalesce(row.reason, ''),
+                        row.pid IS NOT NULL, coalesce(row.pid, 0)
                     ) AS later,
                     attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply) AS ours,
                     attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.parser, excluded.dsn, excluded.relay, excluded.reply) AS theirs
@@ -83,14 +87,15 @@ WHERE excluded.origin > row.origin
         excluded.queued_as IS NOT NULL, coalesce(excluded.queued_as, ''), excluded.next_queue_id IS NOT NULL,
         coalesce(excluded.next_queue_id, ''), excluded.stage IS NOT NULL, coalesce(excluded.stage, ''),
         excluded.code IS NOT NULL, coalesce(excluded.code, 0), excluded.reason IS NOT NULL,
-        coalesce(excluded.reason, '')
+        coalesce(excluded.reason, ''), excluded.pid IS NOT NULL, coalesce(excluded.pid, 0)
     ) > (
         attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply) COLLATE "C",
         row.reply, row.service, row.delays IS NOT NULL, coalesce(row.delays, ''), row.delay IS NOT NULL,
         coalesce(row.delay, 0), row.connection_use IS NOT NULL, coalesce(row.connection_use, 0), row.tls IS NOT NULL,
         coalesce(row.tls, ''), row.queued_as IS NOT NULL, coalesce(row.queued_as, ''), row.next_queue_id IS NOT NULL,
         coalesce(row.next_queue_id, ''), row.stage IS NOT NULL, coalesce(row.stage, ''), row.code IS NOT NULL,
-        coalesce(row.code, 0), row.reason IS NOT NULL, coalesce(row.reason, '')
+        coalesce(row.code, 0), row.reason IS NOT NULL, coalesce(row.reason, ''), row.pid IS NOT NULL,
+        coalesce(row.pid, 0)
     )
     OR NOT (excluded.history || attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.parser, excluded.dsn, excluded.relay, excluded.reply))
         <@ (row.history || attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply))

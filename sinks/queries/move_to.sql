@@ -9,11 +9,11 @@ WITH gone AS (
 )
 INSERT INTO staged_to (
     host, queue_id, arrived_at, origin, recipient, orig_recipient, last_attempt_at, status, number, parser, service, dsn,
-    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason,
+    relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage, code, reason, pid,
     first_attempt_at, attempts, history
 )
 SELECT
     host, queue_id, new_arrived_at, greatest(origin, new_origin), recipient, orig_recipient, last_attempt_at,
     status, number, parser, service, dsn, relay, reply, delay, delays, connection_use, tls, queued_as, next_queue_id, stage,
-    code, reason, first_attempt_at, attempts, history
+    code, reason, pid, first_attempt_at, attempts, history
 FROM gone

@@ -6,7 +6,7 @@
 """
 
 from streams.parsing.dispatch import parse
-from streams.parsing.facts import PARSER, Attempt, Child, Parsed, Refusal
+from streams.parsing.facts import PARSER, Attempt, Child, Parsed, Refusal, Session
 from streams.parsing.senders import verp_id
 
-__all__ = ["PARSER", "Attempt", "Child", "Parsed", "Refusal", "parse", "verp_id"]
+__all__ = ["PARSER", "Attempt", "Child", "Parsed", "Refusal", "Session", "parse", "verp_id"]

@@ -65,6 +65,7 @@ def _lines() -> Iterator[str]:
     for daemons in sorted(seen.values()):
         yield from _family(daemons, FAMILIES[daemons[0]])
     yield from ("## Lines that any of them may log", "")
+    yield from _facts(EVERYWHERE)
     yield from _quiet(EVERYWHERE)
     yield from ("## Daemons and commands that tell no message's fate", "", "| daemon | counted as |", "|---|---|")
     yield from (f"| {daemon} | `{ignored}` |" for daemon, ignored in sorted(QUIET.items()))
@@ -90,12 +91,16 @@ def _lines() -> Iterator[str]:
 
 def _family(daemons: list[str], family: Family) -> Iterator[str]:
     yield from (f"## {', '.join(daemons)}", "", f"Postfix: `src/`: `{family.source}`", "")
+    formats = (*family.queued, *family.noqueue, *family.bare)
+    yield from _facts(formats)
+    yield from _quiet(formats)
+
+
+def _facts(formats: tuple[Format, ...]) -> Iterator[str]:
     yield from ("| line | what becomes of it |", "|---|---|")
-    formats = [*family.queued, *family.noqueue, *family.bare]
     shown = dict.fromkeys((_cell(f.shown), f.becomes) for f in formats if f.shown and f.becomes)
     yield from (f"| `{line}` | {becomes} |" for line, becomes in shown)
     yield ""
-    yield from _quiet(tuple(formats))
 
 
 def _quiet(formats: tuple[Format, ...]) -> Iterator[str]:

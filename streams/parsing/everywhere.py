@@ -6,9 +6,11 @@
 from typing import Final
 
 from streams.parsing.formats import Format, quiet, quiet_pattern
+from streams.parsing.sessions import SESSIONS
 from streams.parsing.tokens import CLIENT
 
 _TLS: Final = (
+    *SESSIONS,
     *quiet(
         "tls", "Anonymous TLS connection ", "Untrusted TLS connection ", "Trusted TLS connection ",
         "Verified TLS connection ", "TLS connection ", "SSL_connect", "SSL_accept", "SSL3 alert ",

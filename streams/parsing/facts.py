@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-PARSER: Final = 1
+PARSER: Final = 2
 """Version of the parser, written into every row: raised whenever a line is read in another way than before."""
 
 
@@ -47,6 +47,21 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     sasl_username: str | None = None
 
 
+class Session(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The encryption of one connection: no message is named, it is known by the process, the peer and the time."""
+
+    direction: str
+    """``from`` a client, or ``to`` a server."""
+    trust: str
+    """``anonymous``, ``untrusted``, ``trusted`` or ``verified``; empty in the logs of old versions."""
+    reused: bool
+    peer_name: str | None = None
+    peer_address: str | None = None
+    peer_port: int | None = None
+    protocol: str
+    cipher: str
+
+
 class Child(msgspec.Struct, frozen=True, gc=False):
     """Another message on this host that was made from this one."""
 
@@ -68,6 +83,7 @@ class Parsed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Fields of DeliveryFrom whose value is the time of the line."""
     attempt: Attempt | None = None
     refusal: Refusal | None = None
+    session: Session | None = None
     child: Child | None = None
     ignored: str | None = None
     """Why the line bears on no message's fate: a class such as ``connection`` or ``tls``."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from producers import journal
 from schemas.errors import ConfigurationError
@@ -178,6 +179,48 @@ def test_identical_lines_of_a_moment_are_numbered_alike_after_stopping_amid_them
     read(settings, make)
 
     assert [raw.number for raw in written.lines()] == [0, 0, 1, 2, 3, 4, 0]
+
+
+def test_identical_lines_of_a_moment_are_numbered_alike_after_the_second_began_in_a_file_that_is_gone(
+    settings: Settings, written: Any, make: Any
+) -> None:
+    reject = b"NOQUEUE: reject: RCPT from a[1.2.3.4]: 450"
+    at = START + 5 * SECOND
+    rejects = [entry(0, reject, at=at + 9, __MONOTONIC_TIMESTAMP=str(5 * SECOND + n)) for n in range(5)]
+    old = make("a", entry(0, b"connect", at=at))
+    make("b", *rejects[:3])
+    read(settings, make)
+    old.unlink()
+    make("c", *rejects[3:])
+
+    read(settings, make)
+
+    assert [raw.number for raw in written.lines()] == [0, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: b"garbage!" + data[8:], "does not begin as a journal file does"),
+        (lambda data: data[:5000], "cut off: 5000 bytes of"),
+        (lambda _: b"", "it is cut off"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_and_the_others_are_read(
+    settings: Settings, written: Any, make: Any, damage: Any, reason: str
+) -> None:
+    make("a", *map(entry, range(5)))
+    bad = make("b", *map(entry, range(5, 10)))
+    make("c", *map(entry, range(10, 15)))
+    bad.write_bytes(damage(bad.read_bytes()))
+
+    with capture_logs() as said:
+        read(settings, make)
+
+    assert written.texts() == texts(*range(5), *range(10, 15))
+    [warning] = said
+    assert warning["file"] == str(bad)
+    assert reason in warning["reason"]
 
 
 def test_a_followed_journal_survives_rotation_and_vacuuming(

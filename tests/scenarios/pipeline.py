@@ -81,7 +81,9 @@ class Pipeline:
 
     def store(self, writes: list[Write]) -> None:
         """Let the sink write what a checkpoint gave."""
-        outputs = {self.topics.delivery_from.name, self.topics.delivery_to.name, self.topics.noqueue.name}
+        topics = self.topics
+        read = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+        outputs = {topic.name for topic in read}
         batch = Batch()
         for write in writes:
             if write.topic in outputs:

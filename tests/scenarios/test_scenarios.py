@@ -46,7 +46,7 @@ def settings(migrated: Settings) -> Settings:
     """Its settings, with the tables empty."""
     connection = connect(migrated.database)
     with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, sink_positions")
+        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions, sink_positions")
     connection.close()
     return migrated
 

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
+from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics, topics_of
 from sinks.batches import Batch
 from sinks.connecting import connect
@@ -43,12 +44,26 @@ class Rows:
             } | fields
         )  # fmt: skip
 
-    def batch(self, *records: DeliveryFrom | DeliveryTo | Rejection) -> Batch:
+    def session(self, at: str = ARRIVED, **fields: Any) -> TlsSession:
+        return TlsSession(
+            **{
+                "host": "mx1", "at": at, "digest": "0123456789abcdef", "service": "smtpd", "instance": "postfix",
+                "pid": 7, "direction": "from", "trust": "anonymous", "reused": False, "peer_name": "c.example.net",
+                "peer_address": "192.0.2.1", "protocol": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
+            } | fields
+        )  # fmt: skip
+
+    def batch(self, *records: DeliveryFrom | DeliveryTo | Rejection | TlsSession) -> Batch:
         """Return a batch of records as a sink would have decoded them."""
         from schemas.deliveries import encode_record  # noqa: PLC0415 - only here
 
         topics = topics_of(KafkaSettings(), StreamSettings())
-        names = {DeliveryFrom: topics.delivery_from, DeliveryTo: topics.delivery_to, Rejection: topics.noqueue}
+        names = {
+            DeliveryFrom: topics.delivery_from,
+            DeliveryTo: topics.delivery_to,
+            Rejection: topics.noqueue,
+            TlsSession: topics.tls_session,
+        }
         batch = Batch()
         for record in records:
             batch.add(topics, names[type(record)].name, b"", encode_record(record))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 FIELDS: Final = (
     "host", "queue_id", "arrived_at", "sender", "recipient", "orig_recipient", "status", "dsn", "relay", "reply",
     "delay", "attempts", "first_attempt_at", "last_attempt_at", "message_id", "size", "recipient_count", "client_name",
-    "client_address", "sasl_username", "service", "next_queue_id", "parent_queue_id", "code", "reason", "subject", "verp_id", "tls",
+    "client_address", "sasl_username", "service", "next_queue_id", "parent_queue_id", "code", "reason", "subject",
+    "verp_id", "tls", "client_tls",
 )  # fmt: skip
 """Names and order are an interface."""
 

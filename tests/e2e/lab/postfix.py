@@ -18,7 +18,10 @@ from lab.configuration import PROGRAMS, SASL_CONF, SASL_PASSWORD, SASL_USER, SER
 from lab.namespace import Namespace
 from lab.ports import free_ports
 
-PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+PATH: Final = os.pathsep.join(
+    [*filter(None, [os.environ.get("LAB_POSTFIX")]), "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+)
+"""Where the programs are; ``LAB_POSTFIX`` names the folder of another Postfix's commands than the system's."""
 _PROGRAMS: Final = ("postfix", "postqueue", "postsuper", "smtp-sink", "sendmail", "saslpasswd2")
 
 

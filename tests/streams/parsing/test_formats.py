@@ -32,7 +32,7 @@ def facts_of(parsed: Parsed) -> dict[str, Any]:
     facts = {
         k: v for k, v in msgspec.to_builtins(parsed).items() if v not in (None, (), [], "") and (k, v) != ("origin", 0)
     }
-    for part in ("attempt", "refusal"):
+    for part in ("attempt", "refusal", "session"):
         if part in facts:
             facts[part] = {k: v for k, v in facts[part].items() if v is not None and v != ""}
     if "moments" in facts:
