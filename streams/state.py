@@ -13,8 +13,8 @@ from schemas.deliveries import ORIGIN_SURE, Rejection
 from schemas.progress import MAX_SAMPLE_LENGTH, MAX_SAMPLES, Progress, UnknownLines
 from schemas.raw import RawBatch, RawLine
 from schemas.settings import StreamSettings
-from schemas.tls_sessions import TlsSession
 from schemas.timestamps import MICROSECONDS, to_text
+from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics
 from streams.changelog import load
 from streams.hosts import Host

@@ -32,19 +32,31 @@ def test_times_of_an_attempt_are_brought_to_one_form(rows: Any) -> None:
     assert delivery.last_attempt_at == delivery.first_attempt_at == "2026-11-22T06:00:01.000000Z"
 
 
+def test_a_session_is_one_row_however_its_time_is_spelled_and_the_newer_parser_counts(rows: Any) -> None:
+    batch = rows.batch(
+        rows.session(parser=1, trust="untrusted"),
+        rows.session("2026-11-22T07:00:00+01:00", parser=2, trust="trusted"),
+        rows.session(parser=1, trust="verified"),
+    )
+    [session] = batch.sessions.values()
+    assert (session.at, session.trust) == ("2026-11-22T06:00:00.000000Z", "trusted")
+    assert len(batch) == 1
+    assert batch.days() == {"2026-11-22"}
+
+
 @pytest.mark.parametrize(
     "time", ["", "yesterday", "2026-11-22", "2026-11-22T06:00:00", "2026-02-30T06:00:00.000000Z", "24:00"]
 )
 def test_what_is_no_moment_is_refused(rows: Any, time: str) -> None:
     for record in (rows.message(time), rows.message(queued_at=time), rows.delivery(last_attempt_at=time),
-                   rows.rejection(time)):  # fmt: skip
+                   rows.rejection(time), rows.session(time)):  # fmt: skip
         with pytest.raises(BadRecordError, match="time"):
             rows.batch(record)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"version": 2}', b"null", b"1e999"])
 def test_what_is_no_record_is_refused(topics: Topics, value: bytes) -> None:
-    for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue):
+    for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session):
         with pytest.raises(BadRecordError):
             Batch().add(topics, topic.name, b"", value)
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import DatabaseSettings, Settings
+from schemas.tls_sessions import TlsSession
 from sinks.migrating import migrate, migrations, pending
 
 pytestmark = pytest.mark.postgres
@@ -56,7 +57,13 @@ def test_one_that_fails_leaves_nothing(database: DatabaseSettings, settings: Set
 
 
 @pytest.mark.parametrize(
-    ("table", "record"), [("delivery_from", DeliveryFrom), ("delivery_to", DeliveryTo), ("noqueue", Rejection)]
+    ("table", "record"),
+    [
+        ("delivery_from", DeliveryFrom),
+        ("delivery_to", DeliveryTo),
+        ("noqueue", Rejection),
+        ("tls_sessions", TlsSession),
+    ],
 )
 def test_columns_are_the_fields_of_the_records(query: Any, table: str, record: Any) -> None:
     columns = query("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0", table)
@@ -66,7 +73,8 @@ def test_columns_are_the_fields_of_the_records(query: Any, table: str, record: A
 def test_text_that_is_merged_is_in_byte_order(query: Any) -> None:
     assert query(
         "SELECT attrelid::regclass::text, attname FROM pg_attribute JOIN pg_collation c ON c.oid = attcollation "
-        "WHERE attrelid = ANY(ARRAY['delivery_from', 'delivery_to', 'noqueue']::regclass[]) AND collname <> 'C'"
+        "WHERE attrelid = ANY(ARRAY['delivery_from', 'delivery_to', 'noqueue', 'tls_sessions']::regclass[]) "
+        "AND collname <> 'C'"
     ) == [("delivery_to", "history")]
 
 

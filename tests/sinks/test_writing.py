@@ -26,11 +26,11 @@ def place_of(query: Any, queue_id: str) -> str:
 
 
 def test_rows_and_positions_are_stored_together(writer: Writer, query: Any, rows: Any) -> None:
-    writer.write(rows.batch(rows.message(), rows.delivery(), rows.rejection()), {PARTITION: Positions(None, 5)})
+    records = rows.message(), rows.delivery(), rows.rejection(), rows.session()
+    writer.write(rows.batch(*records), {PARTITION: Positions(None, 5)})
     assert writer.positions([PARTITION[0]]) == {PARTITION: 5}
-    assert [query(f"SELECT count(*) FROM {table}") for table in ("delivery_from", "delivery_to", "noqueue")] == [
-        [(1,)]
-    ] * 3
+    tables = ("delivery_from", "delivery_to", "noqueue", "tls_sessions")
+    assert [query(f"SELECT count(*) FROM {table}") for table in tables] == [[(1,)]] * 4
 
 
 @pytest.mark.parametrize("expected", [None, 4, 6])
@@ -95,13 +95,28 @@ def test_tables_that_are_gone_are_no_fault_of_the_rows(writer: Writer, query: An
 
 def test_a_replay_writes_no_row_again(writer: Writer, query: Any, rows: Any) -> None:
     records = [rows.message(sender="a@x.test", size=3), rows.delivery(status="deferred"),
-               rows.delivery(last_attempt_at="2026-11-22T07:00:00.000000Z"), rows.rejection()]  # fmt: skip
-    where = "SELECT ctid, xmin::text FROM delivery_from UNION ALL SELECT ctid, xmin::text FROM delivery_to"
+               rows.delivery(last_attempt_at="2026-11-22T07:00:00.000000Z"), rows.rejection(),
+               rows.session()]  # fmt: skip
+    tables = ("delivery_from", "delivery_to", "noqueue", "tls_sessions")
+    where = " UNION ALL ".join(f"SELECT ctid, xmin::text FROM {table}" for table in tables)
     writer.write(rows.batch(*records), {})
     before = query(where)
     for record in records:
         writer.write(rows.batch(record), {})
     assert query(where) == before
+
+
+def test_a_session_is_stored_as_it_was_read_and_as_a_newer_parser_reads_it(
+    writer: Writer, query: Any, rows: Any
+) -> None:
+    stored = "SELECT trust, reused, peer_name, peer_address, peer_port, protocol, cipher, parser FROM tls_sessions"
+    for parser, trust in ((2, "trusted"), (1, "untrusted"), (2, "verified")):
+        writer.write(rows.batch(rows.session(parser=parser, trust=trust, reused=True, peer_port=4711)), {})
+    assert query(stored) == [
+        ("trusted", True, "c.example.net", "192.0.2.1", 4711, "TLSv1.3", "TLS_AES_256_GCM_SHA384", 2)
+    ]
+    writer.write(rows.batch(rows.session(parser=3, trust="", peer_name=None, peer_address=None)), {})
+    assert query(stored) == [("", False, None, None, None, "TLSv1.3", "TLS_AES_256_GCM_SHA384", 3)]
 
 
 @pytest.mark.parametrize(
@@ -112,10 +127,13 @@ def test_a_time_that_a_broken_clock_made_up_makes_no_partition(
 ) -> None:
     writer.write(rows.batch(rows.message(), rows.rejection()), {})
     before = query("SELECT count(*) FROM pg_partition_tree('delivery_from')")
-    writer.write(rows.batch(rows.message(time, queue_id="MADEUP"), rows.delivery(time), rows.rejection(time)), {})
+    made_up = rows.message(time, queue_id="MADEUP"), rows.delivery(time), rows.rejection(time), rows.session(time)
+    writer.write(rows.batch(*made_up), {})
     assert query("SELECT count(*) FROM pg_partition_tree('delivery_from')") == before
     assert place_of(query, "MADEUP") in {"delivery_from_earlier", "delivery_from_later"}
     assert query("SELECT count(*) FROM noqueue") == [(2,)]
+    [(place,)] = query("SELECT tableoid::regclass::text FROM tls_sessions")
+    assert place in {"tls_sessions_earlier", "tls_sessions_later"}
 
 
 def test_days_of_a_year_ago_until_a_few_days_ahead_have_partitions(
@@ -130,7 +148,7 @@ def test_days_of_a_year_ago_until_a_few_days_ahead_have_partitions(
 def test_rows_from_the_future_move_when_their_day_comes(settings: Settings, query: Any, rows: Any) -> None:
     ahead = settings.sink.days_ahead
     early = Writer(settings)
-    records = rows.message(day(ahead + 2)), rows.delivery(day(ahead + 2)), rows.rejection(day(ahead + 2))
+    records = [make(day(ahead + 2)) for make in (rows.message, rows.delivery, rows.rejection, rows.session)]
     early.write(rows.batch(*records), {})
     assert place_of(query, "9D5CB98A3E3") == "delivery_from_later"
     early.close()
@@ -141,6 +159,9 @@ def test_rows_from_the_future_move_when_their_day_comes(settings: Settings, quer
     later.close()
     assert place_of(query, "9D5CB98A3E3") == f"delivery_from_{day(ahead + 2)[:10].replace('-', '')}"
     assert query("SELECT count(*) FROM delivery_to") == query("SELECT count(*) FROM noqueue") == [(1,)]
+    assert query("SELECT tableoid::regclass::text FROM tls_sessions") == [
+        (f"tls_sessions_{day(ahead + 2)[:10].replace('-', '')}",)
+    ]
 
 
 def test_two_sinks_make_the_same_partitions_at_once(settings: Settings, query: Any, rows: Any) -> None:

@@ -81,6 +81,11 @@ class Fed:
         return [msgspec.json.decode(value) for value in self.values(self.topics.noqueue.name).values()]
 
     @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """The encryption of connections."""
+        return [msgspec.json.decode(value) for value in self.values(self.topics.tls_session.name).values()]
+
+    @property
     def changelog(self) -> dict[bytes, bytes]:
         """What the changelog has in the end."""
         return self.values(self.topics.changelog.name)

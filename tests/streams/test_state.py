@@ -195,6 +195,35 @@ def test_a_rejection_without_a_queue_id_is_counted_as_often_as_it_was_logged(fed
     assert len(fed.noqueue) == 2
 
 
+def test_a_session_is_written_with_the_checkpoint_once_however_often_its_line_is_read(fed: "Fed") -> None:
+    line = (
+        3,
+        "postfix/submission/smtpd",
+        "Trusted TLS connection established from c.test[192.0.2.9]:4711: TLSv1.3 with cipher X (256/256 bits)",
+    )
+    fed.feed(line, checkpoint=False)
+    assert fed.sessions == []
+    fed.feed(line, line)
+
+    known = {
+        "host": "mx1", "pid": 77, "instance": "postfix", "service": "submission/smtpd", "direction": "from",
+        "trust": "trusted", "reused": False, "peer_name": "c.test", "peer_address": "192.0.2.9", "peer_port": 4711,
+        "protocol": "TLSv1.3", "cipher": "X",
+    }  # fmt: skip
+    first, second = fed.sessions  # two alike in one record are two
+    assert first["digest"] != second["digest"]
+    for session in (first, second):
+        assert {field: session[field] for field in known} == known
+        assert at(session, "at") == "13:23"
+    assert fed.state.progress.parsed == 3
+    assert fed.messages == []
+
+
+def test_an_attempt_has_the_process_that_made_it(fed: "Fed") -> None:
+    fed.feed(CLIENT, ACTIVE, delivery(1, "b@x.test", "deferred"))
+    assert fed.deliveries[ID, "b@x.test", ""].pid == 77
+
+
 def test_every_line_is_counted_as_parsed_ignored_or_unparsed(fed: "Fed") -> None:
     unknown = [(1, "postfix/smtpd", f"unheard of {n}") for n in range(MAX_SAMPLES + 3)]
     fed.feed(CLIENT, (1, "postfix/anvil", "statistics: x"), *unknown, (1, "", "no frame at all"))

@@ -50,7 +50,7 @@ def test_every_format_with_facts_has_a_case() -> None:
     named = {
         found.what
         for family in FAMILIES.values()
-        for formats in (family.queued, family.noqueue, family.bare)
+        for formats in (family.queued, family.noqueue, family.bare, EVERYWHERE)
         for found in formats
         if found.make is not None and found.ignored is None
     }
@@ -161,6 +161,8 @@ BEGINNINGS = ["", "9D5CB98A3E3: ", "9D5CB98A3E3: reject: header ", "9D5CB98A3E3:
 @example("postfix/cleanup", "9D5CB98A3E3: reject: header ", "; from=<> to=<", 16)
 @example("postfix/smtp", "9D5CB98A3E3: to=<a>, relay=", ", delay=1, status=", 16)
 @example("postfix/smtp", "9D5CB98A3E3: to=<a>, relay=r, delay=1, status=deferred (", "host [", 2)
+@example("postfix/smtp", "Trusted TLS connection established to ", "a[b]:1 to ", 16)
+@example("postfix/smtpd", "TLS connection reused from a[b]", ": TLS with cipher", 2)
 def test_no_text_takes_more_than_a_millisecond_per_kilobyte(
     program: str, begins: str, piece: str, kilobytes: int
 ) -> None:

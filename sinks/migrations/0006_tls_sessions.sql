@@ -1,0 +1,151 @@
+-- The encryption of connections, and of the mail that went over them: found by host, process, peer and time.
+
+CREATE TABLE tls_sessions (
+    at           timestamptz NOT NULL,
+    host         text COLLATE "C" NOT NULL,
+    digest       text COLLATE "C" NOT NULL,
+    parser       bigint NOT NULL,
+    service      text COLLATE "C" NOT NULL,
+    instance     text COLLATE "C" NOT NULL,
+    pid          bigint NOT NULL,
+    direction    text COLLATE "C" NOT NULL,
+    trust        text COLLATE "C" NOT NULL,
+    reused       boolean NOT NULL,
+    peer_name    text COLLATE "C",
+    peer_address text COLLATE "C",
+    peer_port    bigint,
+    protocol     text COLLATE "C" NOT NULL,
+    cipher       text COLLATE "C" NOT NULL,
+    PRIMARY KEY (at, host, digest)
+) PARTITION BY RANGE (at);
+
+CREATE INDEX tls_sessions_process ON tls_sessions (host, pid, at);
+
+DO $$
+BEGIN
+    EXECUTE format(
+        'CREATE TABLE tls_sessions_earlier PARTITION OF tls_sessions FOR VALUES FROM (MINVALUE) TO (%L)',
+        first_partition_day()::text || ' 00:00:00+00'
+    );
+END
+$$;
+CREATE TABLE tls_sessions_later PARTITION OF tls_sessions DEFAULT;
+
+ALTER TABLE delivery_to ADD COLUMN pid bigint;
+
+-- As a delivery names its relay: name[address]:port. What an old version did not log fits anything.
+CREATE FUNCTION is_relay(session tls_sessions, relay text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT split_part(relay, '[', 1) = session.peer_name
+        AND (session.peer_address IS NULL OR split_part(split_part(relay, '[', 2), ']', 1) = session.peer_address)
+        AND (session.peer_port IS NULL OR split_part(relay, ']:', 2) = session.peer_port::text)
+$$;
+
+CREATE FUNCTION tls_text(session tls_sessions) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT concat_ws(' ', nullif(session.trust, ''), session.protocol, session.cipher)
+$$;
+
+DROP VIEW deliveries;
+CREATE VIEW deliveries AS
+SELECT
+    f.host,
+    f.queue_id,
+    f.arrived_at,
+    f.sender,
+    t.recipient,
+    nullif(t.orig_recipient, '') AS orig_recipient,
+    CASE
+        WHEN t.status IS NULL THEN message_status(f)
+        WHEN t.status = 'sent' AND (t.service = 'discard' OR t.service LIKE '%/discard') THEN 'discarded'
+        WHEN t.status IN ('sent', 'bounced', 'rejected', 'deliverable', 'undeliverable') THEN t.status
+        WHEN f.deleted_at IS NOT NULL THEN 'deleted'
+        WHEN f.expired_at IS NOT NULL THEN 'expired'
+        WHEN f.cancelled_at IS NOT NULL THEN 'cancelled'
+        WHEN f.discarded_at IS NOT NULL THEN 'discarded'
+        WHEN f.held_at IS NOT NULL AND f.removed_at IS NULL
+            AND (f.released_at IS NULL OR f.held_at > f.released_at) THEN 'held'
+        ELSE 'deferred'
+    END AS status,
+    nullif(t.dsn, '') AS dsn,
+    nullif(t.relay, '') AS relay,
+    coalesce(t.reply, f.reject_reply, f.discard_reply) AS reply,
+    t.delay,
+    coalesce(t.attempts, 0) AS attempts,
+    CASE WHEN t.attempts > 0 THEN t.first_attempt_at END AS first_attempt_at,
+    CASE WHEN t.attempts > 0 THEN t.last_attempt_at END AS last_attempt_at,
+    f.message_id,
+    f.size,
+    f.recipient_count,
+    f.client_name,
+    f.client_address,
+    f.sasl_username,
+    f.service,
+    -- The next host's claim counts only where such a message is known to have arrived about then.
+    coalesce(
+        t.next_queue_id,
+        (
+            SELECT n.queue_id
+            FROM delivery_from n
+            WHERE n.queue_id = t.queued_as AND (n.host, n.queue_id) <> (f.host, f.queue_id)
+                AND n.arrived_at BETWEEN t.last_attempt_at - interval '10 minutes'
+                AND t.last_attempt_at + interval '10 minutes'
+            LIMIT 1
+        ),
+        CASE WHEN f.requeued_at IS NOT NULL THEN (
+            SELECT n.queue_id
+            FROM delivery_from n
+            WHERE n.orig_queue_id = f.queue_id AND n.host = f.host
+                AND n.arrived_at >= f.requeued_at - interval '10 minutes'
+            ORDER BY n.arrived_at
+            LIMIT 1
+        ) END
+    ) AS next_queue_id,
+    coalesce(
+        f.parent_queue_id,
+        f.orig_queue_id,
+        (
+            SELECT p.queue_id
+            FROM delivery_to p
+            WHERE p.queued_as = f.queue_id AND (p.host, p.queue_id) <> (f.host, f.queue_id)
+                AND p.arrived_at BETWEEN f.arrived_at - interval '10 days' AND f.arrived_at + interval '10 minutes'
+                AND p.last_attempt_at BETWEEN f.arrived_at - interval '10 minutes'
+                AND f.arrived_at + interval '10 minutes'
+            LIMIT 1
+        )
+    ) AS parent_queue_id,
+    coalesce(t.code, substring(f.reject_reply FROM '^([2-5][0-9][0-9])[ -]')::bigint) AS code,
+    coalesce(t.reason, f.reject_reason) AS reason,
+    f.subject,
+    f.verp_id,
+    -- The latest session of the process with that peer; some minutes before: a process lives on, and ids come again.
+    coalesce(
+        t.tls,
+        (
+            SELECT tls_text(s)
+            FROM tls_sessions s
+            WHERE s.host = f.host AND s.pid = t.pid AND s.service = t.service AND s.direction = 'to'
+                AND s.at BETWEEN t.last_attempt_at - interval '10 minutes' AND t.last_attempt_at
+                AND is_relay(s, t.relay)
+            ORDER BY s.at DESC
+            LIMIT 1
+        )
+    ) AS tls,
+    (
+        SELECT tls_text(s)
+        FROM tls_sessions s
+        WHERE s.host = f.host AND s.pid = nullif(f.pid, 0) AND s.service = f.service AND s.direction = 'from'
+            AND s.at BETWEEN f.arrived_at - interval '10 minutes' AND f.arrived_at
+            AND s.peer_address = f.client_address
+            AND (s.peer_port = f.client_port OR s.peer_port IS NULL OR f.client_port IS NULL)
+        ORDER BY s.at DESC
+        LIMIT 1
+    ) AS client_tls,
+    f.parent_reason,
+    f.origin,
+    f.removed_at,
+    t.status AS logged_status,
+    t.service AS delivery_service,
+    t.delays,
+    t.queued_as,
+    t.history
+FROM delivery_from f
+LEFT JOIN delivery_to t ON t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host;
