@@ -15,11 +15,22 @@ SASL_PASSWORD: Final = "correct horse"
 REINJECT_CLIENT: Final = "127.0.0.1"
 
 
-def main_cf(root: Path, *, long_ids: bool, syslog: bool) -> str:
-    """Return main.cf of an instance that lives in *root*; with *syslog*, it logs there instead of to a file."""
+def main_cf(root: Path, *, long_ids: bool, syslog: bool, other: str | None = None) -> str:
+    """Return main.cf of an instance that lives in *root*; with *syslog*, it logs there instead of to a file.
+
+    *other* is the folder of a Postfix that is not the system's.
+    """
     maps = root / "config"
     log = "" if syslog else f"maillog_file = {root}/log/mail.log\nmaillog_file_prefixes = {root}"
-    return f"""\
+    programs = (
+        f"command_directory = {other}/sbin\ndaemon_directory = {other}/libexec\nmeta_directory = {other}/etc\n"
+        f"sendmail_path = {other}/sbin/sendmail\n"
+        if other
+        else ""
+    )
+    return (
+        programs
+        + f"""\
 compatibility_level = 3.6
 queue_directory = {root}/queue
 data_directory = {root}/data
@@ -72,6 +83,7 @@ postscreen_access_list = cidr:{maps}/postscreen
 postscreen_blacklist_action = enforce
 postscreen_greet_wait = 1s
 """
+    )
 
 
 def master_cf(root: Path, ports: Mapping[str, int], filter_port: int, milter_port: int) -> str:

@@ -18,10 +18,9 @@ from lab.configuration import PROGRAMS, SASL_CONF, SASL_PASSWORD, SASL_USER, SER
 from lab.namespace import Namespace
 from lab.ports import free_ports
 
-PATH: Final = os.pathsep.join(
-    [*filter(None, [os.environ.get("LAB_POSTFIX")]), "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-)
-"""Where the programs are; ``LAB_POSTFIX`` names the folder of another Postfix's commands than the system's."""
+OTHER: Final = os.environ.get("LAB_POSTFIX")
+"""The folder of another Postfix than the system's, with its ``sbin``, ``libexec`` and ``etc``; none: the system's."""
+PATH: Final = (f"{OTHER}/sbin:" if OTHER else "") + "/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS: Final = ("postfix", "postqueue", "postsuper", "smtp-sink", "sendmail", "saslpasswd2")
 
 
@@ -68,7 +67,7 @@ class Postfix:
             (self.root / "bin" / name).write_text(f"#!/bin/sh\n{script}")
             (self.root / "bin" / name).chmod(0o755)
         texts = {
-            "main.cf": main_cf(self.root, long_ids=long_ids, syslog=self._syslog),
+            "main.cf": main_cf(self.root, long_ids=long_ids, syslog=self._syslog, other=OTHER),
             "master.cf": master_cf(self.root, self.ports, peers["filter"], peers["milter"]),
             **tables(peers),
         }

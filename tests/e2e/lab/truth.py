@@ -33,7 +33,8 @@ class Given(msgspec.Struct, frozen=True):
 class Moment(msgspec.Struct):
     """A time between what the lab's clock showed before and after; filled in while the lab runs.
 
-    A log has whole seconds, hence the second before; two processes write late, hence those after.
+    A log has whole seconds of a clock that is a tick late, hence the time before; two processes write late, hence those
+    after.
     """
 
     since: float = math.inf
@@ -50,7 +51,7 @@ class Moment(msgspec.Struct):
             at = datetime.fromisoformat(text)
         except ValueError:
             return False
-        return at.tzinfo is not None and self.since - 1 <= at.timestamp() <= self.until + 2
+        return at.tzinfo is not None and self.since - 1.05 <= at.timestamp() <= self.until + 2
 
     def __str__(self) -> str:
         if not self.since <= self.until:
