@@ -22,6 +22,7 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.committed_reads import read_committed
 from streams.credentials import faust_credentials
+from streams.order import Order
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
 from streams.state import PartitionState
@@ -32,10 +33,8 @@ MOST_LETTERS_IN_A_ROW: Final = 1000
 """Records that are no batch, one after the other, before the worker halts: a bad producer must not drain a topic."""
 
 _LONGEST_REBALANCE_SECONDS: Final = 300
-
-
-class RecordsPassedOverError(JournalPostfixError):
-    """Records were fetched and never merged: going on would lose them for good."""
+_LONGEST_LOST_SESSIONS: Final = 3
+"""In session timeouts: how long the group may take to tell that a partition is another worker's."""
 
 
 class StuckError(JournalPostfixError):
@@ -96,6 +95,7 @@ class StreamApp:
         self.faust.table = self.table
         self._rebalancing_since: float | None = None
         read_committed(self.faust, self.table)
+        self._order = Order(self.faust, self.table.fail)
         raw = self.faust.topic(topics.raw.name, key_type=bytes, value_type=bytes, partitions=partitions)
         self.faust.agent(raw, name="merge", concurrency=1)(self._merge)
         self.faust.task(self._tick)
@@ -112,16 +112,9 @@ class StreamApp:
         async for event in stream.noack().events():
             message = event.message
             partition = self.table.owned.get(message.partition)
-            if partition is None or message.offset < partition.next:  # gone; or merged before, and committed soon
+            if partition is None or not self._order.is_next(partition, message):
                 event.ack()
                 continue
-            if message.follows > partition.next:
-                self.table.fail(
-                    RecordsPassedOverError(
-                        f"records {partition.next} to {message.follows - 1} of partition {message.partition} of "
-                        f"{message.topic} were fetched and not merged; nothing is lost: the last checkpoint stands"
-                    )
-                )
             self._merge_record(partition, event)
             partition.state.progress.next_offset = message.offset + 1
             partition.events.append(event)
@@ -168,6 +161,8 @@ class StreamApp:
             for partition in list(self.table.owned.values()):
                 self.table.checkpoint(partition)
             self._watch_rebalance()
+            self.table.watch_lost(_LONGEST_LOST_SESSIONS * self.settings.stream.session_timeout_seconds)
+            self._order.watch(self.table.owned.values())
 
     def _watch_rebalance(self) -> None:
         if not self.faust.rebalancing or self.table.restoring:

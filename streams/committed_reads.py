@@ -1,53 +1,110 @@
-"""A Faust transport that reads committed records only, loses none in a rebalance, and commits what checkpoints say.
+"""A Faust transport that reads committed records only, commits what checkpoints say, and knows what follows what.
 
 Faust does the first only with its own ``exactly_once``; its bookkeeping of commits stalls behind transaction markers.
 
-At the end of a rebalance Faust seeks while records already flow, and empties its queues afterwards: what came in
-between is gone, the next record is read as if nothing had been there. Here nothing flows from the seek until Faust
-has emptied its queues; and every record says which offset it follows, so that a record that Faust dropped anywhere
-is noticed by the agent and never skipped.
+On its way from the fetch to the agent Faust drops records here and there: when a rebalance empties its queues, when the
+flow is stopped amid a batch, when a position that it remembers is ahead of a seek. So every record says which offset it
+follows in the log, as the thread that fetches saw it, and how many seeks there had been: `streams.order` tells by it.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage, Message
+from faust.types import TP, ConsumerMessage
 
+from schemas.errors import TryAgainLaterError
+from streams.partitions import SourcePartition
 from streams.restoring import position_lost
 from streams.table import CheckpointTable
 
 log = structlog.get_logger()
 
+UNKNOWN: Final = 1 << 63
+"""Offset that a record follows of which nobody knows what was before it: later than any."""
+_LONGEST_FETCH_ERROR_SECONDS: Final = 120
+
 
 class FollowingMessage(ConsumerMessage):
-    """A record, and the offset after the record that was delivered before it (or that was sought)."""
+    """A record that knows its place."""
 
-    __slots__ = ("follows",)
+    __slots__ = ("follows", "seeks")
     follows: int
+    """Offset after the committed record before this one in the log."""
+    seeks: int
+    """How many seeks there had been when it was fetched."""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
+    """The thread that fetches. What is here runs in it, so that no seek comes in the midst of a fetch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.fetched: dict[TP, int] = {}
+        """Where the next fetch goes on, once a seek has said where to begin."""
+        self._seeks = 0
+        self._failing_since: float | None = None
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - aiokafka reads it when it starts
         return consumer
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.fetched.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.fetched.clear()
+        # aiokafka begins only when this returns, and restoring may take longer than the session lasts.
+        self._ensure_consumer()._coordinator._start_heartbeat_task()  # noqa: SLF001
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await super()._fetch_records(*args, **kwargs)
+            fetched = await super()._fetch_records(*args, **kwargs)
         except NoOffsetForPartitionError:
             return {}  # a partition that is new to the group: the seek to its checkpoint is on the way
         except OffsetOutOfRangeError as error:
             ((partition, offset),) = error.args[0].items()
-            assert isinstance(self.transport, _Transport)
-            self.transport.table.fail(position_lost(partition.topic, partition.partition, offset))
+            self._table.fail(position_lost(partition.topic, partition.partition, offset))
             raise
+        except KafkaError as error:
+            await self._bear(error)
+            return {}
+        self._failing_since = None
+        return {tp: self._following(tp, records) for tp, records in fetched.items()}
+
+    async def _bear(self, error: KafkaError) -> None:
+        """Wait a little where Kafka gives no records: a coordinator that moves, a leader that is elected."""
+        since = self._failing_since = self._failing_since or time.monotonic()
+        if time.monotonic() - since > _LONGEST_FETCH_ERROR_SECONDS:
+            self._table.fail(TryAgainLaterError(f"Kafka gives no records: {error}"))
+        log.warning("Kafka gives no records, trying on", why=str(error))
+        await asyncio.sleep(1)
+
+    def _following(self, tp: TP, records: list[Any]) -> list[tuple[Any, int, int]]:
+        follows, seeks = self.fetched.get(tp, UNKNOWN), self._seeks
+        placed = []
+        for record in records:
+            placed.append((record, follows, seeks))
+            follows = record.offset + 1
+        if tp in self.fetched:
+            self.fetched[tp] = follows
+        return placed
+
+    async def seek_to(self, tp: TP, offset: int) -> int:
+        """Fetch from *offset*; return the number of this seek. Raises IllegalStateError if *tp* went elsewhere."""
+        self._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
+        self.fetched[tp] = offset
+        self._seeks += 1
+        return self._seeks
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Tell the group how far it is. Nothing depends on it, so no error of it ends the worker, as Faust has it."""
@@ -62,12 +119,34 @@ class _Thread(driver.AIOKafkaConsumerThread):
             return False
         return True
 
+    @property
+    def _table(self) -> CheckpointTable:
+        assert isinstance(self.transport, _Transport)
+        return self.transport.table
 
-class _Consumer(driver.Consumer):
+
+class _Forgetful(dict[TP, int | None]):
+    """What Faust remembers to have read, and drops what is before it: nothing, for that is the agent's to know."""
+
+    def __missing__(self, key: TP) -> None:
+        return None
+
+    def __setitem__(self, key: TP, value: int | None) -> None:
+        pass
+
+    def update(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, which goes on where the checkpoints are."""
+
+    _thread: _Thread
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Read nothing yet."""
         super().__init__(*args, **kwargs)
-        self._follows: dict[TP, int] = {}
-        self._seeks = 0
+        self._read_offset = _Forgetful()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -77,34 +156,23 @@ class _Consumer(driver.Consumer):
         assert isinstance(self.transport, _Transport)
         return self.transport.table
 
-    def _to_message(self, tp: TP, record: Any) -> FollowingMessage:
-        offset = record.offset
+    def _to_message(self, tp: TP, record: tuple[Any, int, int]) -> FollowingMessage:
+        raw, follows, seeks = record
         message = FollowingMessage(
-            record.topic,
-            record.partition,
-            offset,
-            record.timestamp / 1000,
-            record.timestamp_type,
-            record.headers,
-            record.key,
-            record.value,
+            raw.topic,
+            raw.partition,
+            raw.offset,
+            raw.timestamp / 1000,
+            raw.timestamp_type,
+            raw.headers,
+            raw.key,
+            raw.value,
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.follows = min(self._follows.get(tp, offset), offset)
-        self._follows[tp] = offset + 1
+        message.follows, message.seeks = follows, seeks
         return message
-
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's
-        """Give fetched records until a seek makes the rest of them old."""
-        seeks = None
-        async for tp, message in super().getmany(timeout):
-            if seeks is None:
-                seeks = self._seeks
-            elif seeks != self._seeks:
-                break
-            yield tp, message
 
     def _new_offset(self, tp: TP) -> int | None:
         """Give the offset to commit: that of the last checkpoint, whatever was acknowledged."""
@@ -126,18 +194,27 @@ class _Consumer(driver.Consumer):
         return {tp: asked[tp] if end is None else end for tp, end in ends.items()}
 
     async def perform_seek(self) -> None:
-        """Go on where the checkpoints are, not where the group's offsets are; nothing flows until Faust resumes it."""
+        """Go on after what was merged, not where the group's offsets are; nothing flows until Faust resumes it."""
         self.stop_flow()
-        await super().perform_seek()
-        for partition in self._table.owned.values():
-            tp = TP(self._table.source, partition.number)
-            await self.seek(tp, partition.committed)
-            self._follows[tp] = partition.committed
-        self._seeks += 1
+        for partition in list(self._table.owned.values()):
+            await self.read_on(partition)
+
+    async def read_on(self, partition: SourcePartition) -> bool:
+        """Fetch what comes after the last record merged; return False if the partition is not here any more."""
+        tp = TP(self._table.source, partition.number)
+        try:
+            partition.sought = await self._thread.call_thread(self._thread.seek_to, tp, partition.next)
+        except IllegalStateError:
+            return False
+        return True
+
+    def fetched(self, partition: SourcePartition) -> int:
+        """Return the offset after the last record of *partition* that was fetched, merged or not."""
+        return self._thread.fetched.get(TP(self._table.source, partition.number), 0)
 
 
 class _Transport(driver.Transport):
-    Consumer = _Consumer
+    Consumer = Consumer
     table: CheckpointTable
 
 

@@ -10,7 +10,7 @@ from schemas.progress import Progress, decode_progress
 from schemas.topics import Topics
 from streams.outputs import Write
 from streams.state import PartitionState
-from streams.transactions import Transactions
+from streams.transactions import CheckpointFailedError, Transactions
 
 if TYPE_CHECKING:
     from faust.types import EventT
@@ -31,6 +31,8 @@ class SourcePartition:
         self.events: list[EventT[Any]] = []
         """Merged since the last checkpoint began: acknowledged when it is committed."""
         self.letters_in_a_row = 0
+        self.sought = 0
+        """Number of the seek that said last where to read: what was fetched before it is old."""
         self.inflight: asyncio.Task[None] | None = None
         """The checkpoint under way: at most one."""
         self._transactions = transactions
@@ -62,8 +64,18 @@ class SourcePartition:
         writes = self.state.checkpoint()
         writes.append(Write(self._changelog, POSITION, progress, None))
         writes.append(Write(self._progress, str(self.number).encode(), progress, 0))
-        await self._transactions.write(writes, executor)  # if it fails, this stays in flight: nothing more is written
+        try:
+            await self._transactions.write(writes, executor)
+        except CheckpointFailedError:  # this stays in flight: nothing more is written
+            self.events = [*events, *self.events]
+            raise
         self.inflight = None
         self.committed = upto
+        for event in events:
+            event.ack()
+
+    def let_go(self) -> None:
+        """Forget what is not committed: the worker that has the partition now reads it again."""
+        events, self.events = self.events, []
         for event in events:
             event.ack()

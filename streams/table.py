@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from faust.stores.base import Store
@@ -17,8 +17,16 @@ from faust.types import TP
 from schemas.errors import TryAgainLaterError
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
+from streams.transactions import FencedError
 
 log = structlog.get_logger()
+
+
+class Lost(NamedTuple):
+    """A partition that another worker took, which this one is yet to hear from the group."""
+
+    at: float
+    error: FencedError
 
 
 class CheckpointStore(Store[Any, Any]):
@@ -31,15 +39,18 @@ class CheckpointStore(Store[Any, Any]):
         super().__init__(*args, **kwargs)
         self.partitions: dict[int, SourcePartition] = {}
         self.executor = ThreadPoolExecutor(16, thread_name_prefix="checkpoint")
+        self.lost: Lost | None = None
+        """The first partition that another worker took since the last rebalance."""
         self._ends: dict[int, int] = {}
+        self._generation = 0
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """Let go of partitions that went elsewhere, take over new ones; those that stay keep state and producer.
 
-        One that went to another worker and came back without this one hearing of it is fenced: its next checkpoint
-        fails, and the worker starts afresh.
+        Where this worker was left out of a generation of the group, or did not hear of its outcome, partitions may
+        have been another worker's meanwhile: then none counts as having stayed.
         """
         changelog = self.table.changelog_topic.get_topic_name()
         mine = {tp.partition for tp in assigned if tp.topic == changelog}
@@ -47,9 +58,11 @@ class CheckpointStore(Store[Any, Any]):
             self.table.fail(
                 TryAgainLaterError(f"{self.table.source} is gone, or has other partitions than {changelog}")
             )
-        kept = sorted(mine & self.partitions.keys())
-        for number in self.partitions.keys() - mine:
+        missed, self._generation = generation_id - self._generation - 1, generation_id
+        kept = sorted(mine & self.partitions.keys()) if missed == 0 else []
+        for number in self.partitions.keys() - set(kept):
             del self.partitions[number]
+        self.lost = None
         new = mine - self.partitions.keys()
         started = time.monotonic()
         try:
@@ -167,10 +180,20 @@ class CheckpointTable(Table[Any, Any]):
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        if self._is_here(partition):
-            self.fail(error)
-        else:
+        if not self._is_here(partition):
             log.warning("a checkpoint came too late: its partition is another worker's", partition=partition.number)
+        elif isinstance(error, FencedError):
+            log.warning("a partition went to another worker", partition=partition.number, why=str(error))
+            self.owned.pop(partition.number).let_go()
+            self._checkpoints.lost = self._checkpoints.lost or Lost(time.monotonic(), error)
+        else:
+            self.fail(error)
+
+    def watch_lost(self, seconds: float) -> None:
+        """End the worker if it lost a partition *seconds* ago, and there has been no rebalance: its group is broken."""
+        lost = self._checkpoints.lost
+        if lost is not None and time.monotonic() - lost.at > seconds:
+            self.fail(lost.error)
 
     def _is_here(self, partition: SourcePartition) -> bool:
         return self.owned.get(partition.number) is partition

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.errors import JournalPostfixError, TryAgainLaterError
 from streams.outputs import Write
@@ -29,6 +29,10 @@ _TRANSACTION_MS: Final = 60_000
 
 class CheckpointFailedError(JournalPostfixError):
     """A checkpoint could not be committed: nothing of it was written, and the worker must start afresh."""
+
+
+class FencedError(CheckpointFailedError):
+    """Another worker has taken the partition, or the broker has given up the transaction."""
 
 
 class Transactions:
@@ -66,7 +70,7 @@ class Transactions:
             except KafkaException as exception:
                 error = exception.args[0]
                 if not error.txn_requires_abort():
-                    raise CheckpointFailedError(self._why(error)) from exception
+                    raise self._failed(error) from exception
                 log.warning(
                     "checkpoint aborted, writing it again", partition=self._number, attempt=attempt, why=error.str()
                 )
@@ -94,7 +98,7 @@ class Transactions:
         try:
             self._insist(lambda: self._producer.abort_transaction(_ANSWER_SECONDS))
         except KafkaException as exception:
-            raise CheckpointFailedError(self._why(exception.args[0])) from exception
+            raise self._failed(exception.args[0]) from exception
 
     def _insist(self, call: Callable[[], None]) -> None:
         """Call again while librdkafka says that the same call may work."""
@@ -109,10 +113,12 @@ class Transactions:
             else:
                 return
 
-    def _why(self, error: Any) -> str:
+    def _failed(self, error: KafkaError) -> CheckpointFailedError:
         if error.fatal():
-            return (
+            return FencedError(
                 f"partition {self._number} went to another worker, or its transaction took too long ({error.str()}); "
                 "nothing is lost: who has it now goes on from the last checkpoint"
             )
-        return f"partition {self._number}: {error.str()}; nothing is lost: the last checkpoint stands"
+        return CheckpointFailedError(
+            f"partition {self._number}: {error.str()}; nothing is lost: the last checkpoint stands"
+        )

@@ -1,4 +1,4 @@
-"""A rebalance loses no record, whatever Faust does with its queues on the way."""
+"""A rebalance loses no record whatever Faust does with its queues on the way, and ends no worker."""
 
 import signal
 import subprocess
@@ -22,26 +22,40 @@ Wait = Callable[..., None]
 SLOW_SEEK_AND_AGENT = """
 import asyncio, time
 from streams import app, committed_reads
-seek, merge = committed_reads._Consumer.perform_seek, app.StreamApp._merge_record
+seek, merge = committed_reads.Consumer.perform_seek, app.StreamApp._merge_record
 async def slow_seek(self):
     await seek(self)
     await asyncio.sleep(1)
 def slow_merge(self, partition, event):
     time.sleep(0.002)
     merge(self, partition, event)
-committed_reads._Consumer.perform_seek, app.StreamApp._merge_record = slow_seek, slow_merge
+committed_reads.Consumer.perform_seek, app.StreamApp._merge_record = slow_seek, slow_merge
 """
 """Faust empties its queues a whole second after the seek; the agent is slow, so that they are never empty."""
 
 DROPPED = """
 from mode.utils.queues import FlowControlQueue
-put = FlowControlQueue.force_put_nowait
-def drop_one(self, event):
-    if event.message.offset != 5:
+put, dropped = FlowControlQueue.force_put_nowait, []
+def drop(self, event):
+    offset = event.message.offset
+    if offset not in ({offsets}) or dropped.count(offset) >= {times}:
         put(self, event)
-FlowControlQueue.force_put_nowait = drop_one
+    else:
+        dropped.append(offset)
+FlowControlQueue.force_put_nowait = drop
 """
-"""Faust drops a record between the fetch and the agent."""
+"""Faust drops records between the fetch and the agent, so many times."""
+
+SLOW_RESTORE = """
+import time
+from streams.restoring import Restorer
+restore = Restorer.restore
+def slow_restore(self, partitions):
+    time.sleep(9)
+    return restore(self, partitions)
+Restorer.restore = slow_restore
+"""
+"""Restoring takes longer than the session lasts, which is six seconds."""
 
 
 def test_records_that_come_between_the_seek_and_the_emptying_of_queues_are_not_lost(
@@ -83,7 +97,31 @@ def test_records_that_come_between_the_seek_and_the_emptying_of_queues_are_not_l
     assert first.wait(20) == 0
 
 
-def test_a_record_that_faust_drops_ends_the_worker_and_is_read_by_the_next(
+@pytest.mark.parametrize("offsets", ["3, 4", "9,"])  # after 9 comes none that would tell of it
+def test_records_that_faust_drops_are_fetched_again(
+    *,
+    offsets: str,
+    stream_settings: Settings,
+    start_changed_stream: Start,
+    one_line: Batch,
+    progress: ReadProgress,
+    wait_until: Wait,
+) -> None:
+    raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    for number in range(10):
+        producer.produce(raw, one_line(number), partition=0)
+    assert producer.flush(10) == 0
+
+    worker = start_changed_stream("w", DROPPED.format(offsets=offsets, times=2))
+
+    wait_until(lambda: any(p.next_offset == 10 for p in progress()))
+    assert [p.batches for p in progress()] == [10]
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+
+
+def test_a_record_that_never_reaches_the_agent_ends_the_worker_and_is_read_by_the_next(
     *,
     stream_settings: Settings,
     start_changed_stream: Start,
@@ -98,9 +136,88 @@ def test_a_record_that_faust_drops_ends_the_worker_and_is_read_by_the_next(
         producer.produce(raw, one_line(number), partition=0)
     assert producer.flush(10) == 0
 
-    assert start_changed_stream("dropping", DROPPED).wait(60) == 1
+    assert start_changed_stream("dropping", DROPPED.format(offsets="5,", times=1_000_000)).wait(60) == 1
     assert "records 5 to 5 of partition 0" in (tmp_path / "dropping.log").read_text()
 
     start_changed_stream("next")
     wait_until(lambda: any(p.next_offset == 10 for p in progress()))
     assert [p.batches for p in progress()] == [10]
+
+
+def test_a_worker_that_restores_for_longer_than_its_session_lasts_stays_and_so_do_the_others(
+    *,
+    stream_settings: Settings,
+    start_changed_stream: Start,
+    one_line: Batch,
+    progress: ReadProgress,
+    tmp_path: Path,
+    wait_until: Wait,
+) -> None:
+    raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> None:
+        workers.append(start_changed_stream(name, SLOW_RESTORE))
+        wait_until(lambda: "restored=[0" in (tmp_path / f"{name}.log").read_text())
+
+    def pass_on(numbers: range) -> None:
+        for number in numbers:
+            producer.produce(raw, one_line(number), partition=number % 4)
+        assert producer.flush(10) == 0
+        wait_until(lambda: sum(p.next_offset for p in progress()) == numbers.stop)
+        assert [worker.poll() for worker in workers] == [None] * len(workers)
+
+    start("first")
+    pass_on(range(100))
+    start("second")
+    pass_on(range(100, 200))
+    workers.pop().send_signal(signal.SIGKILL)
+    pass_on(range(200, 300))
+    start("third")
+    pass_on(range(300, 400))
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    assert [worker.wait(20) for worker in workers] == [0, 0]
+    assert sum(p.batches for p in progress()) == 400
+
+
+def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
+    *,
+    stream_settings: Settings,
+    start_changed_stream: Start,
+    one_line: Batch,
+    progress: ReadProgress,
+    tmp_path: Path,
+    wait_until: Wait,
+) -> None:
+    raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+
+    def feed(numbers: range) -> None:
+        for number in numbers:
+            producer.produce(raw, one_line(number), partition=number % 4)
+        assert producer.flush(10) == 0
+
+    def passed(count: int) -> bool:
+        return sum(p.next_offset for p in progress()) == count
+
+    frozen = start_changed_stream("frozen")
+    feed(range(100))
+    wait_until(lambda: passed(100))
+    feed(range(100, 4000))  # it freezes amid these
+    frozen.send_signal(signal.SIGSTOP)
+    other = start_changed_stream("other")
+    wait_until(lambda: passed(4000))
+
+    frozen.send_signal(signal.SIGCONT)
+
+    log = tmp_path / "frozen.log"
+    wait_until(lambda: log.read_text().count("partitions assigned") == 2)
+    feed(range(4000, 4100))
+    wait_until(lambda: passed(4100))
+    for worker in (frozen, other):
+        assert worker.poll() is None, log.read_text()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    assert sum(p.batches for p in progress()) == 4100
