@@ -105,10 +105,8 @@ def new_message(host: str, queue_id: str, arrived: int, origin: int, first: int)
     return Message(row, arrived, first, settled=origin == ORIGIN_SURE, changed=True)
 
 
-def apply(  # noqa: PLR0917 - a line's frame
-    message: Message, parsed: Parsed, at: int, service: str, pid: int, number: int
-) -> None:
-    """Merge what a line says, logged at *at* by *service*[*pid*] and named by *number*, into its message.
+def apply(message: Message, parsed: Parsed, moment: str) -> None:
+    """Merge what a line, logged at *moment*, says of its message as a whole.
 
     Lines may come in any order and any number of times.
     """
@@ -119,20 +117,17 @@ def apply(  # noqa: PLR0917 - a line's frame
             if value is not None and (ours is None or value > ours):
                 setattr(row, field, value)
                 message.changed = True
-    if parsed.moments:
-        moment = to_text(at)
-        for field in parsed.moments:
-            ours = getattr(row, field)
-            if ours is None or (moment < ours if field in EARLIEST else moment > ours):
-                setattr(row, field, moment)
-                message.changed = True
-    if parsed.attempt is not None:
-        _apply_attempt(message, parsed.attempt, to_text(at), service, pid, number)
+    for field in parsed.moments:
+        ours = getattr(row, field)
+        if ours is None or (moment < ours if field in EARLIEST else moment > ours):
+            setattr(row, field, moment)
+            message.changed = True
 
 
-def _apply_attempt(  # noqa: PLR0917
+def apply_attempt(  # noqa: PLR0917 - what names the line, and where it is from
     message: Message, attempt: Attempt, at: str, service: str, pid: int, number: int
 ) -> None:
+    """Merge an attempt (or the rejection of a recipient) that *service* logged *at* a time; *number* names the line."""
     key = (attempt.recipient, attempt.orig_recipient)
     row = message.row
     delivery = DeliveryTo(

@@ -28,8 +28,8 @@ class Slots:
         self.absorbed: list[Message] = []
         """Messages that turned out to be part of another, since they were last taken from here."""
 
-    def find(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> tuple[Message, bool]:
-        """Return the message that a line of *queue_id*, logged at *at*, belongs to, and whether it is new.
+    def find(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> Message:
+        """Return the message that a line of *queue_id*, logged at *at*, belongs to; a new one where none is known.
 
         *origin* is how sure the line begins a message; *mark* names the line if it is a sure one.
         """
@@ -38,9 +38,13 @@ class Slots:
             messages = self.messages[queue_id] = []
         else:
             first = messages[0]
-            if first.mark is None and first.row.origin == ORIGIN_SURE:
-                known: Message | None = first  # a long id, which is never used again
-            elif origin == ORIGIN_SURE:
+            if first.mark is None and first.row.origin == ORIGIN_SURE:  # a long id, which is never used again
+                first.first = min(first.first, at)
+                return first
+            if origin == ORIGIN_UNSEEN and len(messages) == 1 and self._plainly(first, at):
+                return first
+            known: Message | None
+            if origin == ORIGIN_SURE:
                 known = self._choose_for_origin(messages, at, mark)
             else:
                 known = self._choose(messages, at, origin)
@@ -50,14 +54,14 @@ class Slots:
                     if origin == ORIGIN_SURE:
                         self._current[queue_id] = known
                     self._absorb(messages, known)
-                return known, False
+                return known
         new = self._begin(messages, queue_id, at, origin, mark)
         messages.append(new)
         if len(messages) > 1:
             self._current[queue_id] = new
             messages.sort(key=_arrived)
             self._absorb(messages, new)
-        return new, True
+        return new
 
     def add(self, message: Message) -> None:
         """Take in a message that was stored."""
@@ -83,6 +87,15 @@ class Slots:
         message = new_message(self.host, queue_id, _free(messages, at), origin, at)
         message.mark = mark
         return message
+
+    def _plainly(self, message: Message, at: int) -> bool:
+        """Tell at once what `_choose` would find out: that *message* is under way, and the slot has no other."""
+        return (
+            message.first <= at
+            and message.arrived <= at < message.arrived + self.lifetime
+            and message.row.origin != ORIGIN_UNSEEN
+            and message.end is None
+        )
 
     def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
         """Choose for a line that is no sure origin: the newest message that had begun by then."""

@@ -18,7 +18,7 @@ from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics
 from streams.changelog import load
 from streams.hosts import Host
-from streams.messages import Message, apply
+from streams.messages import Message, apply, apply_attempt
 from streams.outputs import Outputs, Write
 from streams.parsing import PARSER, Parsed, Refusal, Session, parse, verp_id
 from streams.parsing.cleanup import CONTENT_CHECK, SUBJECT
@@ -108,9 +108,12 @@ class PartitionState:
         if self._verp_marker is not None and parsed.message is not None and "sender" in parsed.message:
             parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
-        message, _ = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
-        number = _name_of(line) if parsed.attempt is not None else 0
-        apply(message, parsed, at, split_program(line.program)[1], line.pid, number)
+        message = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
+        moment = to_text(at)
+        apply(message, parsed, moment)
+        if parsed.attempt is not None:
+            service = split_program(line.program)[1]
+            apply_attempt(message, parsed.attempt, moment, service, line.pid, _name_of(line))
         if parsed.child is not None:
             self._outputs.write_child(message, parsed.child, at)
         return message
