@@ -72,7 +72,8 @@ class StreamApp:
             consumer_auto_offset_reset="none",  # a position that the broker lost is an error, not a jump
             datadir=datadir,
             broker_session_timeout=stream.session_timeout_seconds,
-            broker_rebalance_timeout=stream.session_timeout_seconds,
+            # Who is not heard of leaves a rebalance with its session; who restores or writes is waited for.
+            broker_rebalance_timeout=max(_LONGEST_REBALANCE_SECONDS, 2 * stream.session_timeout_seconds),
             broker_heartbeat_interval=stream.session_timeout_seconds / 5,
             broker_request_timeout=max(90.0, 1.5 * stream.session_timeout_seconds),
             broker_commit_interval=0.5,
@@ -169,6 +170,6 @@ class StreamApp:
             self._rebalancing_since = None
             return
         since = self._rebalancing_since = self._rebalancing_since or time.monotonic()
-        limit = max(_LONGEST_REBALANCE_SECONDS, 2 * self.settings.stream.session_timeout_seconds)
+        limit = 2 * max(_LONGEST_REBALANCE_SECONDS, 2 * self.settings.stream.session_timeout_seconds)
         if time.monotonic() - since > limit:
             self.table.fail(StuckError(f"Kafka has not divided the partitions for {limit:.0f} s: starting afresh"))
