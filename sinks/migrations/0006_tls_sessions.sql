@@ -16,10 +16,9 @@ CREATE TABLE tls_sessions (
     peer_port    bigint,
     protocol     text COLLATE "C" NOT NULL,
     cipher       text COLLATE "C" NOT NULL,
-    PRIMARY KEY (at, host, digest)
+    -- Host, time and digest name the line. The process, which the digest implies, is there for the search.
+    PRIMARY KEY (host, pid, at, digest)
 ) PARTITION BY RANGE (at);
-
-CREATE INDEX tls_sessions_process ON tls_sessions (host, pid, at);
 
 DO $$
 BEGIN
@@ -33,15 +32,46 @@ CREATE TABLE tls_sessions_later PARTITION OF tls_sessions DEFAULT;
 
 ALTER TABLE delivery_to ADD COLUMN pid bigint;
 
--- As a delivery names its relay: name[address]:port. What an old version did not log fits anything.
-CREATE FUNCTION is_relay(session tls_sessions, relay text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT split_part(relay, '[', 1) = session.peer_name
-        AND (session.peer_address IS NULL OR split_part(split_part(relay, '[', 2), ']', 1) = session.peer_address)
-        AND (session.peer_port IS NULL OR split_part(relay, ']:', 2) = session.peer_port::text)
+-- The encryption of the latest session of a process with a peer, some minutes before at most: a process lives on, and its
+-- id comes again. EXECUTE, since it plans for these very times, for the partitions of one or two days: planned as part of
+-- the view, each search would open and lock the partitions of all days.
+CREATE FUNCTION relay_tls(host text, pid bigint, service text, relay text, at timestamptz)
+RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    said text;
+BEGIN
+    -- What an old version did not log of the relay, its address or port, fits any.
+    IF relay LIKE '%[%' THEN
+        EXECUTE $query$
+            SELECT concat_ws(' ', nullif(s.trust, ''), s.protocol, s.cipher)
+            FROM tls_sessions s
+            WHERE s.host = $1 AND s.pid = $2 AND s.service = $3 AND s.direction = 'to' AND s.at BETWEEN $4 AND $5
+                AND s.peer_name = split_part($6, '[', 1)
+                AND (s.peer_address IS NULL OR s.peer_address = split_part(split_part($6, '[', 2), ']', 1))
+                AND (s.peer_port IS NULL OR s.peer_port::text = split_part($6, ']:', 2))
+            ORDER BY s.at DESC
+            LIMIT 1
+        $query$ INTO said USING host, pid, service, at - interval '10 minutes', at, relay;
+    END IF;
+    RETURN said;
+END
 $$;
 
-CREATE FUNCTION tls_text(session tls_sessions) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT concat_ws(' ', nullif(session.trust, ''), session.protocol, session.cipher)
+CREATE FUNCTION client_tls(host text, pid bigint, service text, client_address text, at timestamptz)
+RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    said text;
+BEGIN
+    EXECUTE $query$
+        SELECT concat_ws(' ', nullif(s.trust, ''), s.protocol, s.cipher)
+        FROM tls_sessions s
+        WHERE s.host = $1 AND s.pid = $2 AND s.service = $3 AND s.direction = 'from' AND s.at BETWEEN $4 AND $5
+            AND s.peer_address = $6
+        ORDER BY s.at DESC
+        LIMIT 1
+    $query$ INTO said USING host, pid, service, at - interval '10 minutes', at, client_address;
+    RETURN said;
+END
 $$;
 
 DROP VIEW deliveries;
@@ -116,29 +146,8 @@ SELECT
     coalesce(t.reason, f.reject_reason) AS reason,
     f.subject,
     f.verp_id,
-    -- The latest session of the process with that peer; some minutes before: a process lives on, and ids come again.
-    coalesce(
-        t.tls,
-        (
-            SELECT tls_text(s)
-            FROM tls_sessions s
-            WHERE s.host = f.host AND s.pid = t.pid AND s.service = t.service AND s.direction = 'to'
-                AND s.at BETWEEN t.last_attempt_at - interval '10 minutes' AND t.last_attempt_at
-                AND is_relay(s, t.relay)
-            ORDER BY s.at DESC
-            LIMIT 1
-        )
-    ) AS tls,
-    (
-        SELECT tls_text(s)
-        FROM tls_sessions s
-        WHERE s.host = f.host AND s.pid = nullif(f.pid, 0) AND s.service = f.service AND s.direction = 'from'
-            AND s.at BETWEEN f.arrived_at - interval '10 minutes' AND f.arrived_at
-            AND s.peer_address = f.client_address
-            AND (s.peer_port = f.client_port OR s.peer_port IS NULL OR f.client_port IS NULL)
-        ORDER BY s.at DESC
-        LIMIT 1
-    ) AS client_tls,
+    coalesce(t.tls, relay_tls(f.host, t.pid, t.service, t.relay, t.last_attempt_at)) AS tls,
+    client_tls(f.host, nullif(f.pid, 0), f.service, f.client_address, f.arrived_at) AS client_tls,
     f.parent_reason,
     f.origin,
     f.removed_at,

@@ -7,8 +7,8 @@ SELECT
     host, at, digest, parser, service, instance, pid, direction, trust, reused, peer_name, peer_address, peer_port,
     protocol, cipher
 FROM staged_tls_sessions
-ORDER BY at, host, digest
-ON CONFLICT (at, host, digest) DO UPDATE SET (
+ORDER BY host, pid, at, digest
+ON CONFLICT (host, pid, at, digest) DO UPDATE SET (
     parser, service, instance, pid, direction, trust, reused, peer_name, peer_address, peer_port, protocol, cipher
 ) = (
     excluded.parser, excluded.service, excluded.instance, excluded.pid, excluded.direction, excluded.trust,

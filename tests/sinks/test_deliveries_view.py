@@ -103,3 +103,103 @@ def test_what_the_log_says_of_forwarding_and_parents_comes_first(writer: Writer,
         rows.batch(rows.message(parent_queue_id="P1", orig_queue_id="O1"), rows.delivery(next_queue_id="N1")), {}
     )
     assert query("SELECT next_queue_id, parent_queue_id FROM deliveries") == [("N1", "P1")]
+
+
+TLS = "untrusted TLSv1.3 X"
+RELAY = {"service": "smtp", "pid": 9, "relay": "mx.example.org[192.0.2.7]:25"}
+TO_RELAY = {
+    "service": "smtp", "pid": 9, "direction": "to", "trust": "untrusted", "cipher": "X", "peer_name": "mx.example.org",
+    "peer_address": "192.0.2.7", "peer_port": 25,
+}  # fmt: skip
+FROM_CLIENT = {
+    "service": "smtpd", "pid": 5, "direction": "from", "trust": "untrusted", "cipher": "X",
+    "peer_name": "c.example.net", "peer_address": "192.0.2.1",
+}  # fmt: skip
+AT_ONCE, TEN_MINUTES_BEFORE = "2026-11-22T06:00:00.000000Z", "2026-11-22T05:50:00.000000Z"
+TOO_EARLY, TOO_LATE = "2026-11-22T05:49:59.999999Z", "2026-11-22T06:00:00.000001Z"
+
+
+@pytest.mark.parametrize(
+    ("at", "session", "delivery", "tls"),
+    [
+        (AT_ONCE, {}, {}, TLS),
+        (TEN_MINUTES_BEFORE, {}, {}, TLS),
+        (TOO_EARLY, {}, {}, None),
+        (TOO_LATE, {}, {}, None),
+        (AT_ONCE, {"trust": ""}, {}, "TLSv1.3 X"),
+        (AT_ONCE, {"peer_port": None}, {}, TLS),
+        (AT_ONCE, {"peer_port": None, "peer_address": None}, {}, TLS),
+        (AT_ONCE, {"peer_port": 26}, {}, None),
+        (AT_ONCE, {"peer_port": 2}, {}, None),
+        (AT_ONCE, {"peer_address": "192.0.2.70"}, {}, None),
+        (AT_ONCE, {"peer_name": "mx.example.or"}, {}, None),
+        (AT_ONCE, {"direction": "from"}, {}, None),
+        (AT_ONCE, {"service": "relay/smtp"}, {}, None),
+        (AT_ONCE, {"host": "mx2"}, {}, None),
+        (AT_ONCE, {"pid": 10}, {}, None),
+        (AT_ONCE, {}, {"pid": None}, None),
+        (AT_ONCE, {}, {"relay": "none"}, None),
+        (AT_ONCE, {"peer_name": "none", "peer_address": None, "peer_port": None}, {"relay": "none"}, None),
+        (AT_ONCE, {}, {"tls": "secure"}, "secure"),
+        (TOO_EARLY, {}, {"tls": "secure"}, "secure"),
+    ],
+    ids=str,
+)
+def test_a_delivery_has_the_encryption_of_its_agents_connection_to_its_relay(  # noqa: PLR0917 - a case's columns
+    writer: Writer, query: Any, rows: Any, at: str, session: dict[str, Any], delivery: dict[str, Any], tls: str | None
+) -> None:
+    records = rows.message(**QUEUED), rows.delivery(**(RELAY | delivery)), rows.session(at, **(TO_RELAY | session))
+    writer.write(rows.batch(*records), {})
+    assert query("SELECT tls, client_tls FROM deliveries") == [(tls, None)]
+
+
+@pytest.mark.parametrize(
+    ("at", "session", "message", "tls"),
+    [
+        (AT_ONCE, {}, {}, TLS),
+        (TEN_MINUTES_BEFORE, {}, {}, TLS),
+        (TOO_EARLY, {}, {}, None),
+        (TOO_LATE, {}, {}, None),
+        (AT_ONCE, {"peer_name": "unknown"}, {}, TLS),
+        (AT_ONCE, {"peer_address": "192.0.2.2"}, {}, None),
+        (AT_ONCE, {"peer_address": None}, {"client_address": None}, None),
+        (AT_ONCE, {"direction": "to"}, {}, None),
+        (AT_ONCE, {"service": "submission/smtpd"}, {}, None),
+        (AT_ONCE, {"pid": 6}, {}, None),
+        (AT_ONCE, {"pid": 0}, {"pid": 0}, None),
+    ],
+    ids=str,
+)
+def test_a_message_has_the_encryption_of_its_clients_connection(  # noqa: PLR0917 - a case's columns
+    writer: Writer, query: Any, rows: Any, at: str, session: dict[str, Any], message: dict[str, Any], tls: str | None
+) -> None:
+    writer.write(rows.batch(rows.message(**(QUEUED | message)), rows.session(at, **(FROM_CLIENT | session))), {})
+    assert query("SELECT client_tls, tls FROM deliveries") == [(tls, None)]
+
+
+def test_the_latest_of_several_sessions_counts(writer: Writer, query: Any, rows: Any) -> None:
+    sessions = [rows.session(f"2026-11-22T05:5{n}:00.000000Z", **(FROM_CLIENT | {"cipher": str(n)})) for n in (1, 9, 5)]
+    writer.write(rows.batch(rows.message(**QUEUED), *sessions), {})
+    assert query("SELECT client_tls FROM deliveries") == [("untrusted TLSv1.3 9",)]
+
+
+def test_a_session_before_midnight_is_found_after_it(writer: Writer, query: Any, rows: Any) -> None:
+    midnight = "2026-11-22T00:00:01.000000Z"
+    session = rows.session("2026-11-21T23:59:59.000000Z", **FROM_CLIENT)
+    writer.write(rows.batch(rows.message(midnight, **CLIENT), session), {})
+    assert query("SELECT client_tls FROM deliveries") == [(TLS,)]
+
+
+def test_a_search_locks_no_partition_of_sessions_but_those_of_its_rows_days(
+    writer: Writer, query: Any, rows: Any
+) -> None:
+    days = [f"2026-11-{day:02d}T06:00:00.000000Z" for day in range(1, 21)]
+    writer.write(rows.batch(*(rows.session(day, **FROM_CLIENT) for day in days)), {})
+    writer.write(rows.batch(rows.message(days[4], **CLIENT)), {})
+    [[*found]] = query(
+        "WITH searched AS MATERIALIZED (SELECT client_tls FROM deliveries) "
+        "SELECT client_tls, (SELECT array_agg(relation::regclass::text) FROM pg_locks WHERE pid = pg_backend_pid() "
+        "AND relation::regclass::text LIKE 'tls_sessions_2%%') FROM searched"
+    )
+    assert found[0] == TLS
+    assert {name for name in found[1] if not name.endswith("pkey")} == {"tls_sessions_20261105"}
