@@ -125,6 +125,8 @@ class FileSource:
         assert self.text is not None
         piece = self._ahead or self.text.read(BLOCK)
         self._ahead = b""
+        if self._is_another():  # truncated while it was read: these bytes are not what follows
+            return False
         self._read += len(piece)
         if len(self._head) < HEAD:
             self._head += piece[: HEAD - len(self._head)]
@@ -158,9 +160,7 @@ class FileSource:
         if (now.st_dev, now.st_ino) != (status.st_dev, status.st_ino):
             # While the new file is empty, its writer may still have the old one.
             return "replaced" if now.st_size else "gone"
-        if self.text.compression is None and (
-            status.st_size < self._read or self.text.head(len(self._head)) != self._head
-        ):
+        if self._is_another() or (self.text.compression is None and status.st_size < self._read):
             return "truncated"
         return "none"
 
@@ -182,6 +182,11 @@ class FileSource:
     def bytes_done(self) -> int:
         """Return how much of the open file, as it lies on the disk, was read."""
         return self.text.done() if self.text is not None else 0
+
+    def _is_another(self) -> bool:
+        """Tell whether the open file no longer begins as it did."""
+        assert self.text is not None
+        return self.text.compression is None and self.text.head(len(self._head)) != self._head
 
     def _to_read(self, position: FilePosition | None) -> list[Part]:
         if position is None:

@@ -84,22 +84,32 @@ class Positions:
         wanted = {source.encode(): source for source in sources}
         topic = topics_of(self._settings.kafka, self._settings.stream).positions.name
         places = sorted({partition_of(key, partitions) for key in wanted})
-        self._consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in places])
+        # What was written by now is read: with many hosts that save theirs, the topic has no moment without news.
+        ends = {place: self._end(topic, place) for place in places}
+        self._consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in places if ends[place]])
         found: dict[str, Position] = {}
-        unread = set(places)
+        unread = {place for place in places if ends[place]}
         while unread:
             for message in self._patiently("read the positions", self._messages):
-                error = message.error()
+                error, place = message.error(), message.partition()
                 if error is None:
                     source = wanted.get(message.key() or b"")
                     if source is not None:
                         _keep(found, source, message.value())
+                    if message.offset() + 1 >= ends[place]:
+                        unread.discard(place)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    unread.discard(message.partition())
+                    unread.discard(place)
                 elif not error.retriable():
                     raise explained(error, f"read {topic}", self._settings.kafka.bootstrap_servers)
         self._consumer.unassign()
         return found
+
+    def _end(self, topic: str, place: int) -> int:
+        _, end = self._patiently(
+            "read the positions", self._consumer.get_watermark_offsets, TopicPartition(topic, place)
+        )
+        return int(end)
 
     def _messages(self, *, timeout: float) -> list[Any]:
         messages = self._consumer.consume(10_000, min(timeout, _GATHER))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from faults.tally import Tally
 
 from journal_postfix.supervision.environment import environment_of
@@ -44,6 +44,7 @@ class Produced:
         topics = topics_of(settings.kafka, settings.stream)
         self.batches: list[tuple[int, RawBatch]] = []
         """Every batch with its partition, in order within each."""
+        self._counted: Counter[Line] = Counter()
         self.positions: dict[str, Position] = {}
         """The latest saved one of each source."""
         self.dead = 0
@@ -54,7 +55,6 @@ class Produced:
                 "bootstrap.servers": settings.kafka.bootstrap_servers,
                 "group.id": "check",
                 "enable.auto.commit": False,
-                "enable.partition.eof": True,
                 "isolation.level": "read_committed",
             }
         )
@@ -76,7 +76,7 @@ class Produced:
 
     def counted(self) -> Counter[Line]:
         """Return how often each line was written."""
-        return Counter(Line(batch.host, raw) for _, batch in self.batches for raw in batch.lines)
+        return self._counted
 
     def by_key(self) -> dict[bytes, list[Line]]:
         """Return the lines of each key in the order in which each came first."""
@@ -92,26 +92,33 @@ class Produced:
         self._consumer.close()
 
     def _read(self, parts: list[TopicPartition]) -> None:
-        self._consumer.assign(parts)
-        left = {(part.topic, part.partition) for part in parts}
-        while left:
-            for message in self._consumer.consume(1000, 0.05):
-                error = message.error()
-                place = (message.topic(), message.partition())
-                if error is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    left.discard(place)
-                    continue
-                self._take(place, message.key() or b"", message.value() or b"")
-                for part in parts:
-                    if (part.topic, part.partition) == place:
-                        part.offset = (message.offset() or 0) + 1
+        """Read up to what is the end now: a partition that grows all the time shows no other end."""
+        ends = {}
+        for part in parts:
+            _, end = self._consumer.get_watermark_offsets(part, timeout=30)
+            if end > max(part.offset, 0):
+                ends[part.topic, part.partition] = (part, end)
+        if not ends:
+            return
+        self._consumer.assign([part for part, _ in ends.values()])
+        while ends:
+            for message in self._consumer.consume(1000, 0.02):
+                assert message.error() is None, message.error()
+                topic, partition, offset = message.topic(), message.partition(), message.offset()
+                if (topic, partition) not in ends or topic is None or partition is None or offset is None:
+                    continue  # beyond what was the end
+                part, end = ends[topic, partition]
+                part.offset = offset + 1
+                if part.offset >= end:
+                    del ends[topic, partition]
+                self._take(topic, partition, message.key() or b"", message.value() or b"")
         self._consumer.unassign()
 
-    def _take(self, place: tuple[str | None, int | None], key: bytes, value: bytes) -> None:
-        topic, partition = place
+    def _take(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
         if topic == self._topics[0]:
-            self.batches.append((partition or 0, decode_batch(value)))
+            batch = decode_batch(value)
+            self.batches.append((partition, batch))
+            self._counted.update(Line(batch.host, raw) for raw in batch.lines)
         elif topic == self._topics[1]:
             with suppress(BadRecordError):  # a test wrote it
                 self.positions[key.decode()] = decode_position(value).position
