@@ -76,15 +76,19 @@ def _find(connection: "Connection", word: str) -> list[Key]:
 def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
     arrived_at, queue_id, host = link.key
     messages = _rows(
-        connection, "SELECT * FROM delivery_from WHERE arrived_at = %s AND queue_id = %s AND host = %s", link.key
+        connection,
+        "SELECT *, client_tls(host, nullif(pid, 0), service, client_address, arrived_at)"
+        " FROM delivery_from WHERE arrived_at = %s AND queue_id = %s AND host = %s",
+        link.key,
     )
     # Only later lines of it were seen: what is known is in its deliveries.
     unseen = dict.fromkeys(DeliveryFrom.__struct_fields__) | {
-        "host": host, "queue_id": queue_id, "arrived_at": arrived_at,
+        "host": host, "queue_id": queue_id, "arrived_at": arrived_at, "client_tls": None,
     }  # fmt: skip
     deliveries = _rows(
         connection,
-        "SELECT *, count(*) OVER () AS deliveries_in_all FROM delivery_to"
+        "SELECT *, coalesce(tls, relay_tls(host, pid, service, relay, last_attempt_at)) AS tls,"
+        " count(*) OVER () AS deliveries_in_all FROM delivery_to"
         " WHERE arrived_at = %s AND queue_id = %s AND host = %s ORDER BY recipient, orig_recipient"
         " LIMIT %s",
         (*link.key, MOST_DELIVERIES),

@@ -48,6 +48,16 @@ class Mail:
         }  # fmt: skip
         self._insert("noqueue", row | known)
 
+    def session(self, pid: int, direction: str, peer: str, cipher: str, after: float = 0, **known: Any) -> None:
+        """Put the encryption of a process's connection; *peer* is ``name[address]``."""
+        name, _, address = peer.rstrip("]").partition("[")
+        row = {
+            "host": "mx1", "at": after, "digest": f"{pid}{cipher}", "parser": 2, "service": "smtpd",
+            "instance": "postfix", "pid": pid, "direction": direction, "trust": "untrusted", "reused": False,
+            "peer_name": name, "peer_address": address, "protocol": "TLSv1.3", "cipher": cipher,
+        }  # fmt: skip
+        self._insert("tls_sessions", row | known)
+
     @staticmethod
     def _key(queue_id: str, after: float) -> dict[str, Any]:
         return {"host": "mx1", "queue_id": queue_id, "arrived_at": after}
@@ -80,7 +90,7 @@ def tables(migrated: DatabaseSettings) -> Iterator[DatabaseSettings]:
     yield migrated
     connection = connect(migrated)
     with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue")
+        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions")
     connection.close()
 
 

@@ -125,3 +125,15 @@ def test_deliveries_without_their_message_are_shown_as_far_as_they_are_known(rea
     mail.delivery("A1", "bob@example.net")
     [hop] = trace(reading, "bob@example.net")
     assert (hop.message["queue_id"], hop.message["sender"]) == ("A1", None)
+
+
+def test_a_hop_says_the_encryption_that_it_came_and_went_by(reading: "Connection", mail: Any) -> None:
+    mail.message("A1", service="smtpd", pid=5, client_address="192.0.2.9")
+    mail.delivery("A1", "bob@example.net", after=0, pid=6)
+    mail.delivery("A1", "eve@example.net", after=0, pid=7)
+    mail.delivery("A1", "zoe@example.net", after=0, pid=7, tls="secure")
+    mail.session(5, "from", "c[192.0.2.9]", "IN", after=-1)
+    mail.session(6, "to", "mx[192.0.2.1]", "OUT", after=-1, service="smtp", peer_port=25)
+    [hop] = trace(reading, "A1")
+    assert hop.message["client_tls"] == "untrusted TLSv1.3 IN"
+    assert [delivery["tls"] for delivery in hop.deliveries] == ["untrusted TLSv1.3 OUT", None, "secure"]
