@@ -33,6 +33,8 @@ class TlsSession(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, 
     an old version did not say."""
     reused: bool
     """Whether the connection was there already, and served another delivery."""
+    ended: bool = False
+    """Whether this is the end of an encrypted connection from a client: trust, protocol and cipher are empty then."""
     peer_name: str | None = None
     peer_address: str | None = None
     peer_port: int | None = None

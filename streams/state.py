@@ -160,6 +160,7 @@ class PartitionState:
                 direction=session.direction,
                 trust=session.trust,
                 reused=session.reused,
+                ended=session.ended,
                 peer_name=session.peer_name,
                 peer_address=session.peer_address,
                 peer_port=session.peer_port,

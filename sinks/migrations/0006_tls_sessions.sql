@@ -11,6 +11,7 @@ CREATE TABLE tls_sessions (
     direction    text COLLATE "C" NOT NULL,
     trust        text COLLATE "C" NOT NULL,
     reused       boolean NOT NULL,
+    ended        boolean NOT NULL,
     peer_name    text COLLATE "C",
     peer_address text COLLATE "C",
     peer_port    bigint,
@@ -62,12 +63,14 @@ RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     said text;
 BEGIN
+    -- None where that connection ended before: the client came back without encryption. A log may tell only seconds:
+    -- an end in the second of the mail came after it, one in the second of a session after that.
     EXECUTE $query$
-        SELECT concat_ws(' ', nullif(s.trust, ''), s.protocol, s.cipher)
+        SELECT CASE WHEN NOT s.ended THEN concat_ws(' ', nullif(s.trust, ''), s.protocol, s.cipher) END
         FROM tls_sessions s
         WHERE s.host = $1 AND s.pid = $2 AND s.service = $3 AND s.direction = 'from' AND s.at BETWEEN $4 AND $5
-            AND s.peer_address = $6
-        ORDER BY s.at DESC
+            AND s.peer_address = $6 AND (NOT s.ended OR s.at < date_trunc('second', $5))
+        ORDER BY s.at DESC, s.ended DESC
         LIMIT 1
     $query$ INTO said USING host, pid, service, at - interval '10 minutes', at, client_address;
     RETURN said;

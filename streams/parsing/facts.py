@@ -54,12 +54,14 @@ class Session(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """``from`` a client, or ``to`` a server."""
     trust: str
     """``anonymous``, ``untrusted``, ``trusted`` or ``verified``; empty in the logs of old versions."""
-    reused: bool
+    reused: bool = False
+    ended: bool = False
+    """Whether this is the end of an encrypted connection; what encryption it had was said before."""
     peer_name: str | None = None
     peer_address: str | None = None
     peer_port: int | None = None
-    protocol: str
-    cipher: str
+    protocol: str = ""
+    cipher: str = ""
 
 
 class Child(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from typing import Final
 
 from streams.parsing.facts import Parsed, Session
 from streams.parsing.formats import Line, fact
-from streams.parsing.tokens import MAX_ADDRESS
+from streams.parsing.tokens import CLIENT, MAX_ADDRESS
 
 _PEER: Final = r"(?:([^\[\] ]*+)\[([^\] ]*+)\](?::(\d{1,5}))?|([^\[\] :]++))"
 _SESSION: Final = (
@@ -47,3 +47,29 @@ SESSIONS: Final = tuple(
     )
     for trust in ("Anonymous ", "Untrusted ", "Trusted ", "Verified ", "")
 )
+
+
+def _ended(found: re.Match[str], _: Line) -> Parsed:
+    name, address, port = found.groups()
+    return Parsed(
+        what="tls.ended",
+        session=Session(
+            direction="from",
+            trust="",
+            ended=True,
+            peer_name=name[:MAX_ADDRESS] or None,
+            peer_address=address[:MAX_ADDRESS] if address and address != "unknown" else None,
+            peer_port=int(port) if port else None,
+        ),
+    )
+
+
+SESSION_ENDED: Final = fact(
+    "tls.ended",
+    "disconnect from ",
+    rf"{CLIENT} (?:[^ ]++ )*?starttls=[1-9]",
+    _ended,
+    "disconnect from CLIENT … starttls=1 …",
+    "a row of `tls_sessions`: what the process takes from then on did not come by that connection",
+)
+"""The same client may come back to the same process without encryption (``src/smtpd/smtpd.c``, Postfix 3.0)."""

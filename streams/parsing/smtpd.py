@@ -9,6 +9,7 @@ from streams.parsing.cleanup import TOO_LARGE
 from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
 from streams.parsing.refusals import decided, read_refusal
+from streams.parsing.sessions import SESSION_ENDED
 from streams.parsing.tokens import CLIENT, client
 
 _LOGIN = re.compile(r", (sasl_method|sasl_username|sasl_sender|orig_queue_id|orig_client)=")
@@ -104,6 +105,7 @@ SMTPD = Family(
         *_SESSION,
     ),
     bare=(
+        SESSION_ENDED,
         *_SESSION,
         refused("smtpd.proxy", "proxy-reject"),
         refused("smtpd.bare", "reject"),  # of Postfix before 2.0, and of logs that lost the word

@@ -183,6 +183,26 @@ def test_the_latest_of_several_sessions_counts(writer: Writer, query: Any, rows:
     assert query("SELECT client_tls FROM deliveries") == [("untrusted TLSv1.3 9",)]
 
 
+@pytest.mark.parametrize(
+    ("arrived", "ended", "tls"),
+    [
+        ("06:00:05.000000", "06:00:04.000000", None),
+        ("06:00:05.000000", "06:00:00.000000", None),
+        ("06:00:05.000000", "06:00:05.000000", TLS),
+        ("06:00:05.700000", "06:00:05.000000", TLS),
+        ("06:00:05.000000", "06:00:06.000000", TLS),
+        ("06:00:00.000000", "06:00:00.000000", TLS),
+    ],
+)
+def test_what_comes_after_the_end_of_the_connection_did_not_come_by_it(  # noqa: PLR0917 - a case's columns
+    writer: Writer, query: Any, rows: Any, arrived: str, ended: str, tls: str | None
+) -> None:
+    end = FROM_CLIENT | {"digest": "f", "ended": True, "trust": "", "protocol": "", "cipher": ""}
+    sessions = rows.session(AT_ONCE, **FROM_CLIENT), rows.session(f"2026-11-22T{ended}Z", **end)
+    writer.write(rows.batch(rows.message(f"2026-11-22T{arrived}Z", **CLIENT), *sessions), {})
+    assert query("SELECT client_tls FROM deliveries") == [(tls,)]
+
+
 def test_a_session_before_midnight_is_found_after_it(writer: Writer, query: Any, rows: Any) -> None:
     midnight = "2026-11-22T00:00:01.000000Z"
     session = rows.session("2026-11-21T23:59:59.000000Z", **FROM_CLIENT)

@@ -162,6 +162,7 @@ BEGINNINGS = ["", "9D5CB98A3E3: ", "9D5CB98A3E3: reject: header ", "9D5CB98A3E3:
 @example("postfix/smtp", "9D5CB98A3E3: to=<a>, relay=", ", delay=1, status=", 16)
 @example("postfix/smtp", "9D5CB98A3E3: to=<a>, relay=r, delay=1, status=deferred (", "host [", 2)
 @example("postfix/smtp", "Trusted TLS connection established to ", "a[b]:1 to ", 16)
+@example("postfix/smtpd", "disconnect from a[b] ", "starttls=0 ", 16)
 @example("postfix/smtpd", "TLS connection reused from a[b]", ": TLS with cipher", 2)
 def test_no_text_takes_more_than_a_millisecond_per_kilobyte(
     program: str, begins: str, piece: str, kilobytes: int

@@ -54,7 +54,7 @@ class Mail:
         row = {
             "host": "mx1", "at": after, "digest": f"{pid}{cipher}", "parser": 2, "service": "smtpd",
             "instance": "postfix", "pid": pid, "direction": direction, "trust": "untrusted", "reused": False,
-            "peer_name": name, "peer_address": address, "protocol": "TLSv1.3", "cipher": cipher,
+            "ended": False, "peer_name": name, "peer_address": address, "protocol": "TLSv1.3", "cipher": cipher,
         }  # fmt: skip
         self._insert("tls_sessions", row | known)
 
