@@ -1,11 +1,15 @@
 """A mail log of any length in which everything occurs that a producer may trip over, the same for the same numbers."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
+
+from schemas.keys import LONG_ID_DIGITS
 
 START: Final = int(datetime(2026, 11, 20, 6, tzinfo=UTC).timestamp())
 PER_SECOND: Final = 50
+TOGETHER: Final = 10
+"""Messages whose lines are mixed."""
 OVERLONG: Final = 70_000
 
 
@@ -20,30 +24,46 @@ class Logged(NamedTuple):
     text: str
 
 
-def logged(first: int, last: int, *, hosts: tuple[str, ...] = ("mx1", "mx2.example.org")) -> Iterator[Logged]:
+def logged(
+    first: int,
+    last: int,
+    *,
+    hosts: tuple[str, ...] = ("mx1", "mx2.example.org"),
+    start: int = START,
+    pace: float = TOGETHER / PER_SECOND,
+    long_ids: bool = False,
+) -> Iterator[Logged]:
     """Give the lines of messages *first* to *last* (left out), those of a few messages mixed as a server mixes them.
 
     A message has two recipients; one of them is deferred first. Between the messages there are rejections that are
-    alike (two a second), disconnects that are alike, lines of another program, and lines that stand for several.
+    alike, disconnects that are alike, lines of another program, and lines that stand for several. *pace* is the
+    seconds from one group of messages to the next.
     """
-    for begin in range(first, last, 10):
-        numbers = range(begin, min(begin + 10, last))
-        at, host = START + begin // PER_SECOND, hosts[begin // 10 % len(hosts)]
-        for texts in zip(*map(_message, numbers), strict=True):
+    for begin in range(first, last, TOGETHER):
+        numbers = range(begin, min(begin + TOGETHER, last))
+        at, host = int(start + begin // TOGETHER * pace), hosts[begin // TOGETHER % len(hosts)]
+        names = [long_id(at, number) if long_ids else queue_id(number) for number in numbers]
+        for texts in zip(*map(_message, numbers, names), strict=True):
             for number, (daemon, text) in zip(numbers, texts, strict=True):
                 yield Logged(at, host, f"postfix/{daemon}", 100 + number % 7, text)
-        yield Logged(at, host, "postfix/smtpd", 200, "NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 "
-                     "<x@x.test>: Relay access denied; from=<y@y.test> to=<x@x.test> proto=SMTP helo=<z>")  # fmt: skip
+        rejected = f"from=<y{begin // PER_SECOND}@y.test> to=<x@x.test> proto=SMTP helo=<z>"
+        reply = "NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 <x@x.test>: Relay access denied; "
+        yield Logged(at, host, "postfix/smtpd", 200, reply + rejected)
         yield Logged(at, host, "postfix/smtpd", 200, "disconnect from unknown[192.0.2.66]")
         yield Logged(at, host, "sshd", 9, f"Accepted publickey for a from 192.0.2.1 port {begin}")
 
 
-def framed(lines: Iterator[Logged]) -> bytes:
-    """Return *lines* as a traditional log in UTC, with some that stand for several and some that are too long."""
+def traditional(at: int, zone: tzinfo = UTC) -> str:
+    """Return the time stamp of a traditional log."""
+    moment = datetime.fromtimestamp(at, zone)
+    return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S}"
+
+
+def framed(lines: Iterable[Logged], stamped: Callable[[int], str] = traditional) -> bytes:
+    """Return *lines* as a log, with some that stand for several and some that are too long."""
     pieces = []
     for count, (at, host, program, pid, text) in enumerate(lines, 1):
-        moment = datetime.fromtimestamp(at, UTC)
-        stamp = f"{moment:%b} {moment.day:2} {moment:%H:%M:%S} {host} "
+        stamp = f"{stamped(at)} {host} "
         pieces.append(f"{stamp}{program}[{pid}]: {text}\n")
         if "disconnect" in text and count % 3 == 0:
             pieces.append(f"{stamp}last message repeated 2 times\n")
@@ -64,8 +84,20 @@ def queue_id(number: int) -> str:
     return f"{number:07X}F1A"
 
 
-def _message(number: int) -> list[tuple[str, str]]:
-    name = queue_id(number)
+def long_id(at: int, number: int) -> str:
+    """Return the long queue id of a message that arrived in the second *at*."""
+    return f"{_base_52(at, 6)}{_base_52(number % 1_000_000, 4)}z{_base_52(number, 4)}"
+
+
+def _base_52(value: int, digits: int) -> str:
+    text = ""
+    for _ in range(digits):
+        value, digit = divmod(value, len(LONG_ID_DIGITS))
+        text = LONG_ID_DIGITS[digit] + text
+    return text
+
+
+def _message(number: int, name: str) -> list[tuple[str, str]]:
     to = f"{name}: to=<{{}}@x.test>, relay=r.test[192.0.2.1]:25, delay={{}}, delays=0/0/0/1, dsn={{}}, status={{}}"
     return [
         ("smtpd", f"{name}: client=c.test[192.0.2.9]"),
