@@ -9,7 +9,7 @@ follows in the log, as the thread that fetches saw it, and how many seeks there 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import faust
@@ -155,6 +155,15 @@ class Consumer(driver.Consumer):
     def _table(self) -> CheckpointTable:
         assert isinstance(self.transport, _Transport)
         return self.transport.table
+
+    async def subscribe(self, topics: Iterable[str]) -> None:  # noqa: ARG002 - Faust's
+        """Ask for partitions of the source and of the changelog, always both.
+
+        Faust asks for less while it stops amid its start, and whoever divides the partitions then gives the others
+        some of the one topic that don't go with those of the other.
+        """
+        if not self.app.should_stop:
+            await super().subscribe({self._table.source, self._table.changelog_topic.get_topic_name()})
 
     def _to_message(self, tp: TP, record: tuple[Any, int, int]) -> FollowingMessage:
         raw, follows, seeks = record

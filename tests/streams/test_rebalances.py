@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +181,36 @@ def test_a_worker_that_restores_for_longer_than_its_session_lasts_stays_and_so_d
         worker.send_signal(signal.SIGTERM)
     assert [worker.wait(20) for worker in workers] == [0, 0]
     assert sum(p.batches for p in progress()) == 400
+
+
+def test_workers_that_are_stopped_amid_their_start_leave_the_others_alone(
+    *,
+    stream_settings: Settings,
+    start_changed_stream: Start,
+    one_line: Batch,
+    progress: ReadProgress,
+    tmp_path: Path,
+    wait_until: Wait,
+) -> None:
+    raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    stays = start_changed_stream("stays")
+    wait_until(lambda: "partitions assigned" in (tmp_path / "stays.log").read_text())
+    for tenths in range(2, 18, 3):
+        name = f"stopped-{tenths}"
+        stopped = start_changed_stream(name)
+        wait_until(lambda name=name: "stream stage starts" in (tmp_path / f"{name}.log").read_text())
+        time.sleep(tenths / 10)  # the moment is what the test is about
+        stopped.send_signal(signal.SIGTERM)
+        assert stopped.wait(20) == 0
+
+    for number in range(100):
+        producer.produce(raw, one_line(number), partition=number % 4)
+    assert producer.flush(10) == 0
+    wait_until(lambda: sum(p.next_offset for p in progress()) == 100)
+    assert stays.poll() is None
+    stays.send_signal(signal.SIGTERM)
+    assert stays.wait(20) == 0
 
 
 def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
