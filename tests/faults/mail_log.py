@@ -86,13 +86,13 @@ def queue_id(number: int) -> str:
 
 def long_id(at: int, number: int) -> str:
     """Return the long queue id of a message that arrived in the second *at*."""
-    return f"{_base_52(at, 6)}{_base_52(number % 1_000_000, 4)}z{_base_52(number, 4)}"
+    return f"{_digits(at, 52, 6)}{_digits(number % 1_000_000, 52, 4)}z{_digits(number, 51, 4)}"
 
 
-def _base_52(value: int, digits: int) -> str:
+def _digits(value: int, base: int, count: int) -> str:
     text = ""
-    for _ in range(digits):
-        value, digit = divmod(value, len(LONG_ID_DIGITS))
+    for _ in range(count):
+        value, digit = divmod(value, base)
         text = LONG_ID_DIGITS[digit] + text
     return text
 
