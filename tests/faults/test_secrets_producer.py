@@ -62,6 +62,7 @@ def said_by(command: list[str], environment: dict[str, str], folder: Path, until
 @pytest.mark.fault("a password in the settings, and trouble", fast=6, long=6)
 def test_the_password_is_in_nothing_that_is_said(kafka_settings: KafkaSettings, tally: Tally, tmp_path: Path) -> None:
     plain = sasl(kafka_settings)
+    assert CANARY in plain["JOURNAL_POSTFIX_KAFKA"]
     nobody = sasl(kafka_settings, bootstrap_servers="127.0.0.1:1")
     broken = {**plain, "JOURNAL_POSTFIX_KAFKA": plain["JOURNAL_POSTFIX_KAFKA"][:-1]}
     wrong = {**plain, "JOURNAL_POSTFIX_KAFKA": plain["JOURNAL_POSTFIX_KAFKA"].replace(f'"{CANARY}"', f'["{CANARY}"]')}
