@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,9 +181,8 @@ def ended(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - asked
 
 
-def eventually(condition: object, seconds: float = 60, what: str = "it did not come about") -> float:
-    """Wait until *condition*, a function, returns something true; return the seconds that it took."""
-    assert callable(condition)
+def eventually(condition: Callable[[], object], seconds: float = 60, what: str = "it did not come about") -> float:
+    """Wait until *condition* returns something true; return the seconds that it took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, what

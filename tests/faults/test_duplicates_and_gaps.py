@@ -66,10 +66,8 @@ class Whole:
     def rows(self) -> dict[str, Rows]:
         """Return the rows of every table, by key, without what says when they were written."""
         found = {}
-        with (
-            psycopg2.connect(**self.settings.database.connection_parameters()) as connection,
-            connection.cursor() as cursor,
-        ):
+        parameters: dict[str, Any] = {**self.settings.database.connection_parameters()}
+        with psycopg2.connect(**parameters) as connection, connection.cursor() as cursor:
             for table, key in TABLES.items():
                 cursor.execute(f"SELECT to_jsonb(t) FROM {table} t")
                 rows = [row for (row,) in cursor.fetchall()]
@@ -92,8 +90,10 @@ def compare(tally: Tally, what: str, found: dict[str, Rows], wanted: dict[str, R
 def whole(kafka_settings: KafkaSettings, database: DatabaseSettings, tmp_path: Path) -> Callable[[], Whole]:
     """Give a product with new topics and empty tables, each time."""
 
+    parameters: dict[str, Any] = {**database.connection_parameters()}
+
     def begin() -> Whole:
-        with psycopg2.connect(**database.connection_parameters()) as connection, connection.cursor() as cursor:
+        with psycopg2.connect(**parameters) as connection, connection.cursor() as cursor:
             for table in TABLES:
                 cursor.execute(f"DO $$ BEGIN TRUNCATE {table}; EXCEPTION WHEN undefined_table THEN NULL; END $$")
         connection.close()

@@ -51,7 +51,12 @@ class Growing:
     def wait_for_progress(self) -> float:
         """Wait until a position is saved after those known by now; return the seconds that it took."""
         begun = self.position()
-        return eventually(lambda: self.found.read_positions() or self.position() != begun)
+
+        def saved() -> bool:
+            self.found.read_positions()
+            return self.position() != begun
+
+        return eventually(saved)
 
     def grow(self, seconds: float) -> None:
         for _ in range(max(1, int(seconds / 0.05))):
@@ -73,6 +78,11 @@ class Growing:
     def written(self) -> list[bytes]:
         """Return the texts that were written, each as often as it differs in its time or its number."""
         return [line.raw.text for line in self.found.read().counted()]
+
+    def wait_for_all(self) -> float:
+        """Wait until everything that was logged is in Kafka; return the seconds that it took."""
+        wanted = self.feed.texts().total()
+        return eventually(lambda: len(self.written()) >= wanted)
 
     def passed(self) -> float:
         """Run one producer until everything that was logged is in Kafka; return the seconds."""
@@ -153,8 +163,7 @@ def test_rotation_and_vacuuming_lose_no_entry_that_was_read_or_is_left(world: Gr
             growing.start()
             world.feed.journalctl("--rotate")
             growing.join()
-            wanted = world.feed.texts().total()
-            tally.recovered(eventually(lambda wanted=wanted: len(world.written()) >= wanted))
+            tally.recovered(world.wait_for_all())
             away = world.chance.random() < AWAY
             if away:  # the saved position becomes that of an entry that is gone
                 ended(running)

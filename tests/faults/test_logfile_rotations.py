@@ -156,6 +156,8 @@ def test_whatever_becomes_of_the_file_every_line_is_sent(
         def start() -> subprocess.Popen[bytes]:
             return stack.enter_context(producer(settings, said, "logfile", "--follow", log.file))
 
+        running = start()
+
         def all_sent() -> float:
             """Wait until every line that is written by now is in Kafka; return the seconds."""
             wanted = log.wanted()
@@ -175,7 +177,6 @@ def test_whatever_becomes_of_the_file_every_line_is_sent(
                 all_sent()
                 fault()
 
-        running = start()
         eventually(log.wanted)
         all_sent()  # a log that was never read is read from its file on, without those put aside before
         faults: list[Callable[[], None]] = [
