@@ -1,6 +1,7 @@
 """Lines in, batches out: nothing lost, nothing added, order kept within each key."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.batching import Batching, Bucket
-from producers.blocks import Overlong
+from producers.blocks import Blocks, Overlong
 from producers.clock import Clock
 from producers.intake import Intake
 from producers.origins import Origins
@@ -287,3 +288,31 @@ def test_a_run_that_reads_again_from_the_anchor_goes_on_with_the_same_lines(
     second.take(after)
 
     assert by_key(first, second) == by_key(whole)
+
+
+_odd = st.one_of(
+    st.binary(max_size=60),
+    st.tuples(_frames, _texts).map(b"".join),
+    st.sampled_from([b"\n", b"\r\n", b"\0" * 9, b"\xef\xbb\xbf", b"x" * 5000, b'{"log":"x"}', b"postfix/smtpd[1]: x"]),
+)
+
+
+@given(st.lists(_odd, max_size=30).map(b"".join), st.lists(st.integers(0, 20_000), max_size=4))
+def test_whatever_bytes_come_in_whatever_pieces_every_line_is_accounted_for(content: bytes, cuts: list[int]) -> None:
+    taken, blocks = Taken(max_line_bytes=4096), Blocks(4096)
+    edges = [0, *sorted(cuts), len(content)]
+    found = [part for begin, end in pairwise(edges) for part in blocks.feed(content[begin:end])]
+    if (last := blocks.end()) is not None:
+        found.append(last)
+    for part in found:
+        if isinstance(part, Overlong):
+            taken.intake.take_overlong(part)
+        else:
+            taken.intake.take(part.lines)
+    taken.batching.close_all()
+
+    counts = taken.intake.counts()
+    assert counts.lines == counts.sent + counts.ignored + counts.dead
+    assert counts.lines >= len(content.split(b"\n")) - 1
+    assert (counts.sent, counts.dead) == (len(taken.lines()), len(taken.dead))
+    assert taken.intake.offset == len(content) + (not content.endswith(b"\n") and bool(content))
