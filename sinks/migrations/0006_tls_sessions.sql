@@ -112,38 +112,15 @@ SELECT
     f.client_address,
     f.sasl_username,
     f.service,
-    -- The next host's claim counts only where such a message is known to have arrived about then.
     coalesce(
         t.next_queue_id,
-        (
-            SELECT n.queue_id
-            FROM delivery_from n
-            WHERE n.queue_id = t.queued_as AND (n.host, n.queue_id) <> (f.host, f.queue_id)
-                AND n.arrived_at BETWEEN t.last_attempt_at - interval '10 minutes'
-                AND t.last_attempt_at + interval '10 minutes'
-            LIMIT 1
-        ),
-        CASE WHEN f.requeued_at IS NOT NULL THEN (
-            SELECT n.queue_id
-            FROM delivery_from n
-            WHERE n.orig_queue_id = f.queue_id AND n.host = f.host
-                AND n.arrived_at >= f.requeued_at - interval '10 minutes'
-            ORDER BY n.arrived_at
-            LIMIT 1
-        ) END
+        handed_on_as(f.host, f.queue_id, f.message_id, t.relay, t.queued_as, t.last_attempt_at),
+        requeued_as(f.host, f.queue_id, f.requeued_at)
     ) AS next_queue_id,
     coalesce(
         f.parent_queue_id,
         f.orig_queue_id,
-        (
-            SELECT p.queue_id
-            FROM delivery_to p
-            WHERE p.queued_as = f.queue_id AND (p.host, p.queue_id) <> (f.host, f.queue_id)
-                AND p.arrived_at BETWEEN f.arrived_at - interval '10 days' AND f.arrived_at + interval '10 minutes'
-                AND p.last_attempt_at BETWEEN f.arrived_at - interval '10 minutes'
-                AND f.arrived_at + interval '10 minutes'
-            LIMIT 1
-        )
+        handed_on_from(f.host, f.queue_id, f.message_id, f.client_name, f.client_address, f.arrived_at)
     ) AS parent_queue_id,
     coalesce(t.code, substring(f.reject_reply FROM '^([2-5][0-9][0-9])[ -]')::bigint) AS code,
     coalesce(t.reason, f.reject_reason) AS reason,

@@ -82,15 +82,48 @@ def test_its_columns_are_the_interface(query: Any) -> None:
 def test_a_claimed_queue_id_counts_only_if_it_is_a_message_of_ours_of_that_time(
     writer: Writer, query: Any, rows: Any
 ) -> None:
-    first = rows.message(BEFORE, queue_id=OLDER_ID), rows.delivery(BEFORE, queue_id=OLDER_ID, queued_as="9D5CB98A3E3")
+    one = {"message_id": "one@s.test", "client_name": "localhost", "client_address": "127.0.0.1"}
+    first = (
+        rows.message(BEFORE, queue_id=OLDER_ID, **one),
+        rows.delivery(BEFORE, queue_id=OLDER_ID, queued_as="9D5CB98A3E3"),
+    )
     links = "SELECT queue_id, next_queue_id, parent_queue_id FROM deliveries ORDER BY queue_id"
     writer.write(rows.batch(*first), {})
     assert query(links) == [(OLDER_ID, None, None)]
-    writer.write(rows.batch(rows.message("2026-11-22T05:00:00.000000Z")), {})
+    writer.write(rows.batch(rows.message("2026-11-22T05:00:00.000000Z", **one)), {})
     assert query(links)[0] == (OLDER_ID, None, None)
-    writer.write(rows.batch(rows.message(AT), rows.delivery(AT)), {})
+    writer.write(rows.batch(rows.message(AT, **one), rows.delivery(AT)), {})
     assert query(links)[0] == (OLDER_ID, "9D5CB98A3E3", None)
     assert query(f"{links} DESC, arrived_at DESC")[0] == ("9D5CB98A3E3", None, OLDER_ID)
+
+
+@pytest.mark.parametrize(
+    ("hop", "linked"),
+    [
+        ({}, False),
+        ({"message_id": "one@s.test", "client_name": "other.test"}, True),
+        ({"message_id": "two@s.test", "client_address": "127.0.0.1"}, False),
+        ({"message_id": "two@s.test", "orig_queue_id": OLDER_ID}, True),
+        ({"client_name": "localhost", "client_address": "127.0.0.1"}, True),
+        ({"client_name": "filter.test", "client_address": "192.0.2.9"}, True),
+        ({"client_name": "other.test", "client_address": "192.0.2.77"}, False),
+        ({"host": "store", "client_name": "mx1.our.test", "client_address": "192.0.2.1"}, True),
+        ({"host": "store", "client_name": "other.test", "client_address": "192.0.2.1"}, False),
+        ({"host": "filter.our.test", "client_name": "unknown", "client_address": "192.0.2.1"}, True),
+    ],
+)
+def test_a_claimed_queue_id_counts_only_if_its_message_came_from_there(
+    writer: Writer, query: Any, rows: Any, hop: dict[str, Any], *, linked: bool
+) -> None:
+    claim = rows.delivery(BEFORE, queue_id=OLDER_ID, queued_as="9D5CB98A3E3", relay="filter.test[192.0.2.9]:10024")
+    writer.write(rows.batch(rows.message(BEFORE, queue_id=OLDER_ID, message_id="one@s.test"), claim), {})
+    writer.write(rows.batch(rows.message(AT, **hop)), {})
+
+    found = query("SELECT next_queue_id FROM deliveries WHERE queue_id = %s", OLDER_ID)
+    assert found == [("9D5CB98A3E3" if linked else None,)]
+    if "orig_queue_id" not in hop:
+        parent = query("SELECT parent_queue_id FROM deliveries WHERE queue_id = '9D5CB98A3E3'")
+        assert parent == [(OLDER_ID if linked else None,)]
 
 
 def test_a_message_that_claims_itself_is_not_its_own_next(writer: Writer, query: Any, rows: Any) -> None:
