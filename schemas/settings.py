@@ -166,6 +166,9 @@ class StreamSettings(_Section):
     )
     checkpoint_seconds: float = Field(0.5, gt=0, le=60, description="longest time between checkpoints of a partition")
     checkpoint_batches: int = Field(50, ge=1, description="batches after which a checkpoint is made at once")
+    bad_records_in_a_row: int = Field(
+        1000, ge=1, description="raw records that are no batches before it halts; raise it to pass over more of them"
+    )
     queue_lifetime_days: float = Field(
         6, gt=0, description="Postfix's maximal_queue_lifetime (5) and a margin: state older leaves"
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import faust
-from faust.types import EventT
+from faust.types import EventT, Message
 from faust.types.transports import ConsumerT
 from mode.supervisors import CrashingSupervisor
 
@@ -28,9 +28,6 @@ from streams.restoring import Restorer
 from streams.state import PartitionState
 from streams.table import CheckpointTable
 from streams.transactions import Transactions
-
-MOST_LETTERS_IN_A_ROW: Final = 1000
-"""Records that are no batch, one after the other, before the worker halts: a bad producer must not drain a topic."""
 
 _LONGEST_REBALANCE_SECONDS: Final = 300
 _LONGEST_LOST_SESSIONS: Final = 3
@@ -126,35 +123,44 @@ class StreamApp:
 
     def _merge_record(self, partition: SourcePartition, event: EventT[Any]) -> None:
         message = event.message
-        value = message.value or b""
         try:
-            batch = decode_batch(value)
+            batch = decode_batch(message.value or b"")
         except BadRecordError as error:
-            partition.letters_in_a_row += 1
-            partition.state.refuse(
-                DeadLetter(
-                    at=datetime.now(UTC).isoformat(),
-                    stage="stream",
-                    reason=str(error),
-                    topic=message.topic,
-                    partition=message.partition,
-                    offset=message.offset,
-                    key=message.key,
-                    value=value[:MAX_VALUE],
-                    length=len(value),
+            self._refuse(partition, message, str(error))
+        else:
+            partition.state.progress.letters_in_a_row = 0
+            partition.state.merge(batch)
+
+    def _refuse(self, partition: SourcePartition, message: Message, reason: str) -> None:
+        """Make a dead letter of a record; halt where there are too many in a row: no topic is drained into them.
+
+        The count is part of the checkpoints, so that a worker that is started again does not begin anew.
+        """
+        limit, progress = self.settings.stream.bad_records_in_a_row, partition.state.progress
+        if progress.letters_in_a_row >= limit:
+            self.table.fail(
+                ConfigurationError(
+                    f"more than {limit} records in a row of partition {message.partition} of {message.topic} are no "
+                    f"batches of log lines, the next at offset {message.offset} ({reason}); halted. Look for what "
+                    "writes there besides `journal-postfix produce`; to pass over them all the same, raise "
+                    "stream.bad_records_in_a_row"
                 )
             )
-            if partition.letters_in_a_row > MOST_LETTERS_IN_A_ROW:
-                self.table.fail(
-                    ConfigurationError(
-                        f"{partition.letters_in_a_row} records in a row of partition {message.partition} of "
-                        f"{message.topic} are no batches of log lines, the last at offset {message.offset} ({error}); "
-                        "halted. Look for what writes there besides `journal-postfix produce`"
-                    )
-                )
-        else:
-            partition.letters_in_a_row = 0
-            partition.state.merge(batch)
+        value = message.value or b""
+        progress.letters_in_a_row += 1
+        partition.state.refuse(
+            DeadLetter(
+                at=datetime.now(UTC).isoformat(),
+                stage="stream",
+                reason=reason,
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                key=message.key,
+                value=value[:MAX_VALUE],
+                length=len(value),
+            )
+        )
 
     async def _tick(self) -> None:
         while True:  # goes on while the app stops: the last events need their acknowledgements

@@ -30,7 +30,6 @@ class SourcePartition:
         """Source offset after the last event whose checkpoint is committed."""
         self.events: list[EventT[Any]] = []
         """Merged since the last checkpoint began: acknowledged when it is committed."""
-        self.letters_in_a_row = 0
         self.sought = 0
         """Number of the seek that said last where to read: what was fetched before it is old."""
         self.inflight: asyncio.Task[None] | None = None

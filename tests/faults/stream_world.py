@@ -302,7 +302,7 @@ class World:
             self.start()
         self.feed = Feed(self.settings, messages_per_second)
         self.feed.start()
-        self.passed()
+        self.wait(lambda: sum(p.lines for p in self.progress().values()) > 0)
 
     def close(self) -> None:
         self.keep = 0
