@@ -22,7 +22,6 @@ from schemas.settings import DatabaseSettings, Settings
 from schemas.timestamps import to_text
 from sinks.batches import Batch
 from sinks.connecting import connect
-from sinks.migrating import migrate
 from sinks.writing import Writer
 
 pytestmark = pytest.mark.postgres
@@ -78,10 +77,8 @@ def deliveries(draw: st.DrawFn) -> DeliveryTo:
 
 
 @pytest.fixture
-def settings(database: DatabaseSettings) -> Settings:
-    settings = Settings(database=database)
-    migrate(settings)
-    return settings
+def settings(migrated: DatabaseSettings) -> Settings:
+    return Settings(database=migrated)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics, topics_of
 from sinks.batches import Batch
 from sinks.connecting import connect
-from sinks.migrating import migrate
 from sinks.writing import Writer
 
 ARRIVED = "2026-11-22T06:00:00.000000Z"
@@ -81,10 +80,8 @@ def topics() -> Topics:
 
 
 @pytest.fixture
-def settings(database: DatabaseSettings) -> Settings:
-    settings = Settings(database=database)
-    migrate(settings)
-    return settings
+def settings(migrated: DatabaseSettings) -> Settings:
+    return Settings(database=migrated)
 
 
 @pytest.fixture

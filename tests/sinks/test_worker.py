@@ -32,12 +32,11 @@ PATIENCE = 40.0
 
 
 @pytest.fixture
-def settings(database: DatabaseSettings, kafka_settings: KafkaSettings) -> Settings:
+def settings(migrated: DatabaseSettings, kafka_settings: KafkaSettings) -> Settings:
     kafka = kafka_settings.model_copy(update={"partitions": 2})
     sink = Settings().sink.model_copy(update={"group": f"{kafka.topic_prefix}sink", "batch_rows": 500})
-    settings = Settings(database=database, kafka=kafka, sink=sink)
+    settings = Settings(database=migrated, kafka=kafka, sink=sink)
     broker_topics.make(settings)
-    migrate(settings)
     return settings
 
 
