@@ -22,7 +22,7 @@ def stops_in(tally: Tally, content: bytes) -> list[int]:
     return [content.find(b"\n", tally.chance.randrange(len(content) // 2)) + 1 for _ in range(3)]
 
 
-@pytest.mark.fault("clock put forward and back by an hour", fast=4, long=24)
+@pytest.mark.fault("clock put forward and back by an hour", fast=2, long=24)
 def test_a_clock_that_jumps_splits_no_message(tally: Tally) -> None:
     for number in range(tally.rounds):
         lines = list(logged(0, MESSAGES, hosts=HOSTS, pace=60, long_ids=number % 2 == 0))
@@ -59,7 +59,7 @@ def rfc3339(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S+00:00}"
 
 
-@pytest.mark.fault("change to summer time and back, stamps in local time", fast=4, long=24)
+@pytest.mark.fault("change to summer time and back, stamps in local time", fast=2, long=24)
 def test_local_stamps_over_the_change_of_time_give_the_true_times(tally: Tally) -> None:
     for number in range(tally.rounds):
         change = datetime(2026, 10, 25, 1, tzinfo=UTC) if number % 2 else datetime(2026, 3, 29, 1, tzinfo=UTC)
@@ -74,7 +74,7 @@ def test_local_stamps_over_the_change_of_time_give_the_true_times(tally: Tally) 
     tally.settle()
 
 
-@pytest.mark.fault("change of year, stamps without year", fast=4, long=24)
+@pytest.mark.fault("change of year, stamps without year", fast=2, long=24)
 def test_stamps_without_year_over_new_year_give_the_true_times(tally: Tally) -> None:
     for _ in range(tally.rounds):
         year = tally.chance.randrange(2016, 2030)
@@ -99,7 +99,7 @@ def plain(lines: list[Logged]) -> bytes:
     ).encode()
 
 
-@pytest.mark.fault("two hosts in one log whose clocks disagree", fast=4, long=24)
+@pytest.mark.fault("two hosts in one log whose clocks disagree", fast=2, long=24)
 def test_hosts_whose_clocks_disagree_have_the_rows_that_each_has_alone(tally: Tally) -> None:
     for _ in range(tally.rounds):
         skew = tally.chance.choice([-1, 1]) * tally.chance.randrange(1, 2 * HOUR)

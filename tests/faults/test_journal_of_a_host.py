@@ -121,7 +121,7 @@ def world(kafka_settings: KafkaSettings, tally: Tally, tmp_path: Path) -> Iterat
         world.found.close()
 
 
-@pytest.mark.fault("journal producer killed (SIGKILL)", fast=2, long=25)
+@pytest.mark.fault("journal producer killed (SIGKILL)", fast=1, long=25)
 def test_a_killed_producer_loses_no_entry(world: Growing, tally: Tally) -> None:
     for _ in range(tally.rounds):
         world.feed.log(50)
@@ -135,7 +135,7 @@ def test_a_killed_producer_loses_no_entry(world: Growing, tally: Tally) -> None:
     world.settle()
 
 
-@pytest.mark.fault("journal producer stopped (SIGTERM)", fast=2, long=20)
+@pytest.mark.fault("journal producer stopped (SIGTERM)", fast=1, long=20)
 def test_a_producer_that_is_stopped_ends_in_time_and_leaves_nothing_to_send_again(world: Growing, tally: Tally) -> None:
     slowest = 0.0
     for _ in range(tally.rounds):
@@ -154,7 +154,7 @@ def test_a_producer_that_is_stopped_ends_in_time_and_leaves_nothing_to_send_agai
     world.settle()
 
 
-@pytest.mark.fault("journal rotated and vacuumed while it is read", fast=3, long=25)
+@pytest.mark.fault("journal rotated and vacuumed while it is read", fast=1, long=25)
 def test_rotation_and_vacuuming_lose_no_entry_that_was_read_or_is_left(world: Growing, tally: Tally) -> None:
     with ExitStack() as stack:
         running = stack.enter_context(world.produce())
@@ -175,7 +175,7 @@ def test_rotation_and_vacuuming_lose_no_entry_that_was_read_or_is_left(world: Gr
     world.settle()
 
 
-@pytest.mark.fault("journal position unknown, in the future, unreadable", fast=5, long=20)
+@pytest.mark.fault("journal position unknown, in the future, unreadable", fast=2, long=20)
 def test_a_position_that_leads_nowhere_costs_no_entry(world: Growing, tally: Tally) -> None:
     topics = topics_of(world.settings.kafka, world.settings.stream)
     sender = Producer(
