@@ -8,28 +8,18 @@ from typing import Final
 import psycopg2.errors
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
-from psycopg2.sql import SQL, Identifier, Literal
 
 log = structlog.get_logger()
 
-PARTITIONED: Final = {"delivery_from": "arrived_at", "delivery_to": "arrived_at", "noqueue": "at", "tls_sessions": "at"}
-"""The tables and the column that their partitions go by."""
+PARTITIONED: Final = ("delivery_from", "delivery_to", "noqueue", "tls_sessions")
+"""The tables that have partitions."""
 
 _LOCK_MS: Final = 1000
 """How long to wait for a table: whoever comes after us waits as well."""
 _PAUSE_SECONDS: Final = 60.0
 
-# Others must not write rows of the day into the default partition between their move and ATTACH, which looks for some.
-_MAKE: Final = """
-LOCK TABLE {later} IN ACCESS EXCLUSIVE MODE;
-CREATE TABLE {new} (LIKE {table} INCLUDING ALL);
-WITH moved AS (DELETE FROM {later} WHERE {column} >= {begin} AND {column} < {end} RETURNING *)
-INSERT INTO {new} SELECT * FROM moved;
-ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ({begin}) TO ({end});
-"""
-
 _LOCK: Final = 7_260_115_372
-"""Key of the advisory lock that keeps two makers apart: PostgreSQL's own IF NOT EXISTS does not."""
+"""Key of the advisory lock that keeps two makers apart, also in `make_day_partition`: who waits here waits for long."""
 
 
 class DayPartitions:
@@ -82,20 +72,11 @@ class DayPartitions:
 
     def _make(self, day: date, table: str) -> None:
         name = _name(table, day)
-        names = {
-            "new": Identifier(name),
-            "table": Identifier(table),
-            "later": Identifier(f"{table}_later"),
-            "column": Identifier(PARTITIONED[table]),
-            "begin": Literal(f"{day} 00:00:00+00"),
-            "end": Literal(f"{day + timedelta(days=1)} 00:00:00+00"),
-        }
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            cursor.execute("SELECT to_regclass(%s) IS NULL", (name,))
-            if cursor.fetchone() == (True,):
-                cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
-                cursor.execute(SQL(_MAKE).format(**names))
+            cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
+            # With its owner's rights: the tables are not the sink's (sinks/migrations/0007_roles.sql).
+            cursor.execute("SELECT make_day_partition(%s, %s)", (table, day))
         self._known.add(name)
 
 

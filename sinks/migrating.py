@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from sinks.connecting import connect
+from sinks.roles import grant_again
 
 _LOCK: Final = 7_260_115_371
 """Key of the advisory lock that keeps two migrations apart."""
@@ -76,6 +77,8 @@ def migrate(settings: Settings) -> list[str]:
                     (migration.name, migration.checksum),
                 )
                 done.append(migration.name)
+            if done:
+                grant_again(cursor)
     except psycopg2.Error as error:
         raise ConfigurationError(
             f"cannot migrate database {settings.database.dbname}: {' '.join(str(error).split())}; nothing was changed"
