@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from rich.cells import chop_cells
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from journal_postfix.rendering.characters import address, cut_end, cut_middle, plain
@@ -58,6 +58,9 @@ def _event(event: Event, width: int, now: datetime) -> Iterator[Text]:
         yield from _wrapped(line, said, width, indent)
         return
     line.append(" " + cut_middle(address(event.recipient), width - indent))
+    by = ", ".join(filter(None, [plain(event.service), f"attempt {event.attempt}" if event.attempt else ""]))
+    if by and line.cell_len + 2 + cell_len(by) <= width:
+        line.append(f"  {by}", "dim")
     yield line
     if event.orig_recipient:
         yield Text(" " * indent + cut_middle(f"for {address(event.orig_recipient)}", width - indent))

@@ -21,6 +21,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     dsn: str = ""
     text: str = ""
     """What was said."""
+    service: str = ""
+    """The agent that tried, of the latest attempt."""
+    attempt: int = 0
+    """Which attempt for this recipient it was, from 1; 0 for anything else, and where there was only one."""
 
 
 class Hop(msgspec.Struct, frozen=True):
@@ -73,9 +77,14 @@ def events_of(hop: Hop) -> list[Event]:
 
 def attempts_of(delivery: Record) -> Iterator[Event]:
     """Yield the attempts to deliver to one recipient, oldest first."""
-    for entry in delivery["history"] or ():
-        if (attempt := _earlier(entry, delivery)) is not None:
-            yield attempt
+    earlier = [event for entry in delivery["history"] or () if (event := _earlier(entry, delivery)) is not None]
+    # What the history has no room for was before it.
+    kept = sum(event.what != "rejected" for event in earlier) + (delivery["status"] != "rejected")
+    number = max(0, (delivery["attempts"] or 0) - kept)
+    many = number + kept > 1
+    for event in earlier:
+        number += event.what != "rejected"
+        yield msgspec.structs.replace(event, attempt=number if many and event.what != "rejected" else 0)
     yield Event(
         delivery["last_attempt_at"],
         delivery["status"],
@@ -84,6 +93,8 @@ def attempts_of(delivery: Record) -> Iterator[Event]:
         relay=delivery["relay"] or "",
         dsn=delivery["dsn"] or "",
         text=delivery["reply"] or "",
+        service=delivery["service"] or "",
+        attempt=number + 1 if many and delivery["status"] != "rejected" else 0,
     )
 
 
@@ -116,9 +127,11 @@ def _arrival(message: Record) -> Event:
     if not client and message["uid"] is not None:
         client = f"user id {message['uid']}"
     if not client and message["parent_queue_id"]:
-        client = f"{message['parent_reason'] or 'made from'} of {message['parent_queue_id']}"
+        reason = message["parent_reason"]
+        how = f"{reason} of" if reason and reason != "forwarded" else "forwarded from" if reason else "made from"
+        client = f"{how} {message['parent_queue_id']}"
     facts: list[Any] = [
-        f"from {client}" if client else "",
+        (client if client.startswith(("forwarded ", "made from ")) else f"from {client}") if client else "",
         f"by {message['service']}" if message["service"] else "",
         f"login {message['sasl_username']}" if message["sasl_username"] else "",
         _counted(message["size"], "byte"),

@@ -25,7 +25,7 @@ MOST_HOPS: Final = 25
 MOST_DELIVERIES: Final = 50
 """Deliveries shown of one message."""
 
-_AROUND: Final = timedelta(minutes=5)
+_AROUND: Final = timedelta(minutes=10)
 """How far two hosts' clocks and queues may be apart for ``queued as``."""
 _LIFETIME: Final = timedelta(days=7)
 """How long after its arrival a message may give rise to another: the queue lifetime and a margin."""
@@ -116,8 +116,9 @@ _SLOT_THEN: Final = (
     "ORDER BY arrived_at LIMIT 1"
 )
 _QUEUED_AS: Final = (  # any remote's reply may name an id that looks like one of ours
-    _KEY + "WHERE queue_id = %(other)s AND queue_id <> %(queue_id)s AND arrived_at BETWEEN %(from)s AND %(to)s "
-    "AND (message_id = %(message_id)s OR message_id IS NULL OR %(message_id)s IS NULL) ORDER BY arrived_at LIMIT 1"
+    _KEY + "WHERE queue_id = %(other)s AND (host, queue_id) <> (%(host)s, %(queue_id)s) "
+    "AND arrived_at BETWEEN %(from)s AND %(to)s AND is_hop(%(host)s, %(queue_id)s, %(message_id)s, %(relay)s, "
+    "host, orig_queue_id, message_id, client_name, client_address) ORDER BY arrived_at LIMIT 1"
 )
 _MADE_FROM: Final = (
     _KEY + "WHERE host = %(host)s AND parent_queue_id = %(queue_id)s AND arrived_at BETWEEN %(at)s AND %(to)s "
@@ -130,9 +131,11 @@ _REQUEUED: Final = (
 _HANDED_ON_BY: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t "
     "LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host "
-    "WHERE t.queued_as = %(queue_id)s AND t.queue_id <> %(queue_id)s "
+    "AND f.arrived_at BETWEEN %(earliest)s AND %(to)s "
+    "WHERE t.queued_as = %(queue_id)s AND (t.host, t.queue_id) <> (%(host)s, %(queue_id)s) "
     "AND t.last_attempt_at BETWEEN %(from)s AND %(to)s AND t.arrived_at BETWEEN %(earliest)s AND %(to)s "
-    "AND (f.message_id = %(message_id)s OR f.message_id IS NULL OR %(message_id)s IS NULL) "
+    "AND is_hop(t.host, t.queue_id, f.message_id, t.relay, %(host)s, %(orig_queue_id)s, %(message_id)s, "
+    "%(client_name)s, %(client_address)s) "
     "ORDER BY t.arrived_at DESC LIMIT 1"
 )
 
@@ -140,7 +143,8 @@ _HANDED_ON_BY: Final = (
 def _links(connection: "Connection", hop: Hop) -> Iterator[Link]:
     """Yield the messages that this one came from and those that came from it."""
     message = hop.message
-    own = {name: message[name] for name in ("host", "queue_id", "message_id")} | {"at": message["arrived_at"]}
+    known = ("host", "queue_id", "message_id", "orig_queue_id", "client_name", "client_address")
+    own = {name: message[name] for name in known} | {"at": message["arrived_at"]}
     later = own | {"to": own["at"] + _LIFETIME}
     for column, how in (("parent_queue_id", "origin of"), ("orig_queue_id", "before")):
         if message[column]:
@@ -154,7 +158,8 @@ def _links(connection: "Connection", hop: Hop) -> Iterator[Link]:
             forwarded = around | {"other": delivery["next_queue_id"]}
             yield from _linked(connection, _SLOT_THEN, forwarded, "forwarded from")
         if delivery["queued_as"]:
-            yield from _linked(connection, _QUEUED_AS, around | {"other": delivery["queued_as"]}, "after")
+            claimed = around | {"other": delivery["queued_as"], "relay": delivery["relay"]}
+            yield from _linked(connection, _QUEUED_AS, claimed, "after")
     yield from _linked(connection, _MADE_FROM, later, "made from")
     yield from _linked(connection, _REQUEUED, later, "requeued from")
 

@@ -32,7 +32,7 @@ def hop(link: str = "", linked_from: str = "", more: int = 0, **known: Any) -> H
     } | {name: value for name, value in known.items() if name in DeliveryFrom.__struct_fields__}  # fmt: skip
     delivery = dict.fromkeys(DeliveryTo.__struct_fields__) | {
         "recipient": "bob@example.net", "last_attempt_at": AT + timedelta(minutes=2), "status": "sent",
-        "relay": "mx[192.0.2.1]:25", "dsn": "2.0.0", "reply": "250 Ok", "history": [EARLIER],
+        "service": "smtp", "attempts": 2, "relay": "mx[192.0.2.1]:25", "dsn": "2.0.0", "reply": "250 Ok", "history": [EARLIER],
     } | {name: value for name, value in known.items() if name in DeliveryTo.__struct_fields__}  # fmt: skip
     return Hop(message=message, deliveries=[delivery], more=more, link=link, linked_from=linked_from)
 
@@ -44,9 +44,9 @@ def test_a_hop_is_a_heading_and_a_timeline() -> None:
         "  sender ann@example.org",
         "  message-id <1@example.org>",
         "  11-23 06:28:35  arrived    from 192.0.2.7, 541 bytes",
-        "  11-23 06:28:40  deferred   bob@example.net",
+        "  11-23 06:28:40  deferred   bob@example.net  attempt 1",
         "                             4.4.1 connect to mx: Connection refused",
-        "  11-23 06:30:35  sent       bob@example.net",
+        "  11-23 06:30:35  sent       bob@example.net  smtp, attempt 2",
         "                             mx[192.0.2.1]:25: 2.0.0 250 Ok",
         "  11-23 06:30:35  removed",
     ]
