@@ -65,8 +65,8 @@ SELECT at, host, service, action, stage, client_name, client_address, code, dsn,
 _WITH_ID: Final = """
 SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
        t.stage, f.client_name, f.client_address,
-       coalesce(t.code, substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::bigint) AS code, nullif(t.dsn, '') AS dsn, t.reply,
-       f.sender, t.recipient, f.protocol, f.helo, f.sasl_username, t.reason
+       coalesce(t.code, substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::bigint) AS code,
+       nullif(t.dsn, '') AS dsn, t.reply, f.sender, t.recipient, f.protocol, f.helo, f.sasl_username, t.reason
   FROM delivery_to t
   LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host
  WHERE t.status = 'rejected' AND {} ORDER BY t.last_attempt_at DESC{}"""

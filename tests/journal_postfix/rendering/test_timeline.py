@@ -32,7 +32,8 @@ def hop(link: str = "", linked_from: str = "", more: int = 0, **known: Any) -> H
     } | {name: value for name, value in known.items() if name in DeliveryFrom.__struct_fields__}  # fmt: skip
     delivery = dict.fromkeys(DeliveryTo.__struct_fields__) | {
         "recipient": "bob@example.net", "last_attempt_at": AT + timedelta(minutes=2), "status": "sent",
-        "service": "smtp", "attempts": 2, "relay": "mx[192.0.2.1]:25", "dsn": "2.0.0", "reply": "250 Ok", "history": [EARLIER],
+        "service": "smtp", "attempts": 2, "relay": "mx[192.0.2.1]:25", "dsn": "2.0.0", "reply": "250 Ok",
+        "history": [EARLIER],
     } | {name: value for name, value in known.items() if name in DeliveryTo.__struct_fields__}  # fmt: skip
     return Hop(message=message, deliveries=[delivery], more=more, link=link, linked_from=linked_from)
 
