@@ -1,6 +1,7 @@
 """``check``: are the settings right against the real broker and database, and what to do where they are not."""
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -8,6 +9,7 @@ from journal_postfix import topics
 from journal_postfix.broker import brokers_named, reach
 from schemas.errors import JournalPostfixError
 from schemas.settings import Settings
+from schemas.topics import Topic, topics_of
 from sinks import migrating
 from web.searches.database import connect
 
@@ -21,11 +23,25 @@ class Finding(msgspec.Struct, frozen=True):
     """What to do about it."""
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
-    """Yield what there is to say, as it is found; never raises for what it is looking for."""
+Stage = Literal["produce", "stream", "sink"]
+
+
+def topics_for(settings: Settings, stage: Stage | None) -> tuple[Topic, ...]:
+    """Return the topics that *stage* uses, and so those that its Kafka user must see; None: all."""
+    topics = topics_of(settings.kafka, settings.stream)
+    if stage == "produce":
+        return (topics.raw, topics.positions, topics.dead_letter)
+    if stage == "sink":
+        return (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session, topics.dead_letter)
+    return topics.all()
+
+
+def findings(settings: Settings, stage: Stage | None = None) -> Iterator[Finding]:
+    """Yield what there is to say, of what *stage* needs, as it is found; never raises for what it is looking for."""
     yield Finding(good=True, text="the settings can be read and hold together")
-    yield from _guarded("Kafka", lambda: _broker(settings))
-    yield from _guarded("PostgreSQL", lambda: _database(settings))
+    yield from _guarded("Kafka", lambda: _broker(settings, topics_for(settings, stage)))
+    if stage in {None, "sink"}:
+        yield from _guarded("PostgreSQL", lambda: _database(settings))
 
 
 def _guarded(part: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -35,7 +51,7 @@ def _guarded(part: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
         yield Finding(good=False, text=f"{part}: {error}")
 
 
-def _broker(settings: Settings) -> Iterator[Finding]:
+def _broker(settings: Settings, needed: tuple[Topic, ...]) -> Iterator[Finding]:
     _, metadata = reach(settings)
     brokers = len(metadata.brokers)
     yield Finding(good=True, text=f"{brokers_named(settings)} answers: {brokers} broker{'s' if brokers != 1 else ''}")
@@ -45,7 +61,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
             text=f"kafka.replication_factor is {settings.kafka.replication_factor}, more than there are brokers",
             advice=f"set it to {brokers}, or start more brokers",
         )
-    yield from map(topic_finding, topics.look(settings))
+    yield from map(topic_finding, topics.look(settings, needed))
 
 
 def topic_finding(change: topics.Change) -> Finding:

@@ -14,6 +14,7 @@ from journal_postfix.failures import INTERRUPTED, OK
 from journal_postfix.inputs import Inputs, stages_of
 from journal_postfix.interrupts import Interruption, interruptible
 from journal_postfix.local import LocalStack
+from journal_postfix.readiness import readiness
 from journal_postfix.rendering.reading import ReadingBar
 from journal_postfix.supervision.embedded import Embedded
 from journal_postfix.supervision.reports import Read, Reading, from_line
@@ -147,6 +148,7 @@ def run(settings: Settings, inputs: Inputs) -> int:
     console = console_of_messages()
     tell = teller(console)
     with (
+        readiness() as told,
         interruptible() as interruption,
         prepared(settings, tell) as ready,
         ReadingBar(console, shown=console.is_terminal) as bars,
@@ -155,7 +157,9 @@ def run(settings: Settings, inputs: Inputs) -> int:
         tell(f"Reading {inputs.described()}; Ctrl-C stops. Elsewhere: journal-postfix deliveries")
         while not interruption.stop.is_set():
             pipeline.look_after()
+            told.ready()
             bars.show_all(pipeline.reports.reading())
             pipeline.supervisor.wait(_LOOK_SECONDS)
+        told.stopping()
         tell("Stopping…")
     return INTERRUPTED if interruption.exit_code() == INTERRUPTED else OK

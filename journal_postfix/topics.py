@@ -1,7 +1,7 @@
 """Make the topics as the settings ask for: what is missing, what differs, and more partitions when told to."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -70,10 +70,13 @@ def plan(topic: Topic, existing: Existing | None, *, grow: bool) -> Change:
     return Change(topic, "configure" if differs else "keep", differs, existing.partitions)
 
 
-def look(settings: Settings, *, grow: bool = False) -> list[Change]:
-    """Return what would be done about every topic. Raises TryAgainLaterError and ConfigurationError."""
+def look(settings: Settings, only: Sequence[Topic] | None = None, *, grow: bool = False) -> list[Change]:
+    """Return what would be done about every topic, or those of *only*.
+
+    Raises TryAgainLaterError and ConfigurationError.
+    """
     admin, metadata = reach(settings)
-    wanted = topics_of(settings.kafka, settings.stream).all()
+    wanted = topics_of(settings.kafka, settings.stream).all() if only is None else only
     present = [topic for topic in wanted if topic.name in metadata.topics]
     try:
         resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]

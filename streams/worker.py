@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from signal import SIGINT, SIGTERM, Signals, signal
 
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 _ANSWER_SECONDS = 15
 _STOP_SECONDS = 18
+_ALIVE_SECONDS = 1.0
 
 _QUIETER = {
     "aiokafka": logging.WARNING,
@@ -42,17 +43,19 @@ FAILED = 1
 WRONG_SETTINGS = 2
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, alive: Callable[[], None] | None = None) -> int:
     """Run the stage in this process until SIGTERM or SIGINT; return its exit code.
+
+    *alive* is called every second from when it works, as long as its event loop turns.
 
     Raises TryAgainLaterError where the broker does not answer, ConfigurationError where its topics are not as needed.
     Ends the process at once where going on could lose data (fenced, a checkpoint failed): nothing uncommitted counts.
     """
     with _stops_before_the_loop():
-        return _run(settings)
+        return _run(settings, alive)
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, alive: Callable[[], None] | None) -> int:
     topics = topics_of(settings.kafka, settings.stream)
     faust_credentials(settings.kafka)  # what is wrong with its files is said better here than by librdkafka
     partitions = _partitions_of(settings, topics)
@@ -65,6 +68,8 @@ def _run(settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
         app = StreamApp(settings, topics, partitions, datadir)
         app.table.failed = lambda error: _end(error, datadir)
+        if alive is not None:
+            app.faust.timer(interval=_ALIVE_SECONDS)(_calling(alive))
         worker = _Worker(
             app.faust,
             loop=uvloop.new_event_loop(),
@@ -86,6 +91,13 @@ def _run(settings: Settings) -> int:
             reason = ended.__context__  # Faust turns every exception into an exit, and says nothing
             log.exception("stream stage ends", why=str(reason), kind=type(reason).__name__, exc_info=reason)
             return FAILED
+
+
+def _calling(alive: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def tell() -> None:
+        alive()
+
+    return tell
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""``check``, ``topics``, ``migrate``: what an operator does before and between."""
+"""``check``, ``topics``, ``roles``, ``migrate``: what an operator does before and between."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,26 +9,37 @@ from rich.text import Text
 
 from journal_postfix import checking
 from journal_postfix import topics as broker_topics
+from journal_postfix.broker import require_kafka
+from journal_postfix.checking import Stage
 from journal_postfix.failures import FAILED
 from journal_postfix.local import attach
 from journal_postfix.rendering.characters import plain
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from sinks import migrating
+from sinks import roles as database_roles
 
 
-def check(settings: Settings) -> None:
+def check(
+    settings: Settings,
+    *,
+    stage: Annotated[Stage | None, typer.Option(help="Only what this stage needs, with its rights.")] = None,
+) -> None:
     """Check the settings against the real Kafka and PostgreSQL; say what to do.
 
     Looks only, changes nothing. Exit code 1 if anything is wrong.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
     [cyan]journal-postfix check --config /etc/journal-postfix.yaml[/]
+    [cyan]journal-postfix check --stage produce[/]
     """
     console = Console(highlight=False)
     bad = 0
-    with attach(settings, broker=True, database=True) as complete:
-        for finding in checking.findings(complete):
+    if stage is not None:
+        require_kafka(settings)
+    with attach(settings, broker=True, database=stage in {None, "sink"}) as complete:
+        for finding in checking.findings(complete, stage):
             bad += not finding.good
             mark = Text("✓ ", "green") if finding.good else Text("✗ ", "red")
             console.print(mark + Text(plain(finding.text)), soft_wrap=True)
@@ -83,13 +95,71 @@ def show_topics(changes: list[broker_topics.Change], console: Console) -> None:
         console.print(Text(f"{change.topic.name:<{width}}  {count:>10}  {state}"), soft_wrap=True)
 
 
-def migrate(settings: Settings) -> None:
-    """Create or update the tables in PostgreSQL.
+def migrate(
+    settings: Settings,
+    *,
+    grant_to_sink: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="Let it write rows.")] = None,
+    grant_to_reader: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="Let it read.")] = None,
+) -> None:
+    """Create or update the tables in PostgreSQL, as the role that owns them.
+
+    The roles named here, and those named before, get the rights that their work needs and no others.
+
+    [bold]Examples[/]
+
+    [cyan]journal-postfix migrate --database-host db.example.org[/]
+    [cyan]journal-postfix migrate --grant-to-sink mail_sink --grant-to-reader helpdesk[/]
+    """
+    sinks, readers = grant_to_sink or [], grant_to_reader or []
+    with attach(settings, broker=False, database=True) as complete:
+        done = migrating.migrate(complete)
+        if sinks or readers:
+            database_roles.grant(complete, sinks=sinks, readers=readers)
+    typer.echo(f"applied: {', '.join(done)}" if done else "the tables are up to date")
+    for work, names in (("write rows", sinks), ("read", readers)):
+        if names:
+            typer.echo(f"may {work}: {', '.join(names)}")
+
+
+def roles(
+    settings: Settings,
+    *,
+    migrator: Annotated[str, typer.Option(metavar="ROLE", help="Owns the tables.")] = "journal_postfix_migrator",
+    sink: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="Is to write rows.")] = None,
+    reader: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="Is to read.")] = None,
+    passwords: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with a file for each password, named as the role.")
+    ] = None,
+) -> None:
+    """Make the database roles of the stages, as an administrator; then run migrate as the first of them.
+
+    Only what is missing is made. Without --sink and --reader: journal_postfix_sink and journal_postfix_reader. A role
+    without a password can log in by what pg_hba.conf says instead, such as its certificate or the user of its process.
 
     [bold]Example[/]
 
-    [cyan]journal-postfix migrate --database-host db.example.org[/]
+    [cyan]journal-postfix roles --database-user postgres --passwords secrets/[/]
     """
+    others = [*(sink or ["journal_postfix_sink"]), *(reader or ["journal_postfix_reader"])]
+    secrets = _passwords(passwords, [migrator, *others]) if passwords is not None else {}
     with attach(settings, broker=False, database=True) as complete:
-        done = migrating.migrate(complete)
-    typer.echo(f"applied: {', '.join(done)}" if done else "the tables are up to date")
+        made = database_roles.create(complete, migrator=migrator, others=others, passwords=secrets)
+    typer.echo(f"made: {', '.join(made)}" if made else "the roles are there")
+
+
+def _passwords(folder: Path, names: list[str]) -> dict[str, str]:
+    """Return the passwords of *names*, of those that have a file. Raises ConfigurationError."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"--passwords: {folder} is no folder")
+    found = {}
+    for name in names:
+        file = folder / name
+        try:
+            found[name] = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read the password of {name} from {file}: {error}") from error
+        if not found[name]:
+            raise ConfigurationError(f"the password of {name} in {file} is empty")
+    return found

@@ -10,6 +10,7 @@ from journal_postfix.broker import require_kafka
 from journal_postfix.commands.produce import Timezone, Year
 from journal_postfix.inputs import Inputs, default_inputs
 from journal_postfix.interrupts import interruptible
+from journal_postfix.readiness import WatchedStop, readiness
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -70,7 +71,8 @@ def stream(settings: Settings) -> None:
     require_kafka(settings)
     from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
 
-    raise typer.Exit(worker.run(settings))
+    with readiness() as told:
+        raise typer.Exit(worker.run(settings, told.ready))
 
 
 def sink(settings: Settings) -> None:
@@ -88,5 +90,7 @@ def sink(settings: Settings) -> None:
         )
     from sinks import worker  # noqa: PLC0415 - only this command writes to the database
 
-    with interruptible() as interruption:
-        worker.run(settings, interruption.stop)
+    with readiness() as told, interruptible() as interruption:
+        interruption.on_first = told.stopping
+        # Its first look is after it has reached both Kafka and PostgreSQL.
+        worker.run(settings, WatchedStop(interruption.stop, told.ready))

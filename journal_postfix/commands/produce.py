@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from journal_postfix.interrupts import Interruption, interruptible
+from journal_postfix.readiness import WatchedStop, readiness
 from journal_postfix.rendering.reading import ReadingBar
 from journal_postfix.settings_flags import with_settings
 from journal_postfix.supervision.reports import Read, Reading, to_line
@@ -106,16 +107,22 @@ def stdin(
 
 def _produce(report: bool, follow: bool, run: Callable[[Any, Callable[[Any], None]], Any]) -> None:  # noqa: FBT001
     console = Console(stderr=True)
-    with interruptible() as interruption, ReadingBar(console, shown=not report and console.is_terminal) as bar:
+    with (
+        readiness() as told,
+        interruptible() as interruption,
+        ReadingBar(console, shown=not report and console.is_terminal) as bar,
+    ):
+        interruption.on_first = told.stopping
 
         def on_progress(progress: Any) -> None:
+            told.ready()  # there is none before Kafka was reached
             reading = Reading(progress.lines, progress.bytes_done, progress.bytes_total)
             if report:
                 _print(to_line(reading))
             else:
                 bar.show("reading", reading)
 
-        summary = run(interruption.stop, on_progress)
+        summary = run(WatchedStop(interruption.stop, told.alive), on_progress)
     read = Read(
         lines=summary.lines, sent=summary.sent, ignored=summary.ignored, dead=summary.dead,
         skipped=summary.skipped, seconds=summary.seconds,
