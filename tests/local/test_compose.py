@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,44 @@ from journal_postfix.application import application
 from schemas.settings import load
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("topics", "migrate", "producer", "stream", "sink")
-ONCE = ("topics", "migrate")
+STAGES = ("topics", "roles", "migrate", "producer", "stream", "sink", "reader")
+ONCE = ("topics", "roles", "migrate", "reader")
+ROLES = {
+    "roles": "journal_postfix_administrator",
+    "migrate": "journal_postfix_migrator",
+    "sink": "journal_postfix_sink",
+    "reader": "journal_postfix_reader",
+}
+WITH_KAFKA = {"topics", "producer", "stream", "sink"}
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, dict[str, Any]]:
-    """Give the services as Compose itself understands them."""
+def compose() -> Callable[..., Any]:
+    """Give what Compose itself makes of the file, with an environment."""
     command = shutil.which("docker-compose")
     if command is None:
         reason = "docker-compose is not installed"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    done = subprocess.run(
-        [command, "--file", ROOT / "docker-compose.yml", "config"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, Any]] = yaml.safe_load(done.stdout)["services"]
+
+    def understood(**environment: str) -> Any:
+        done = subprocess.run(
+            [command, "--file", ROOT / "docker-compose.yml", "config"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return yaml.safe_load(done.stdout)
+
+    return understood
+
+
+@pytest.fixture(scope="module")
+def services(compose: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """Give the services as Compose itself understands them."""
+    found: dict[str, dict[str, Any]] = compose()["services"]
     return found
 
 
@@ -62,12 +80,50 @@ def test_every_service_has_a_health_check(services: dict[str, dict[str, Any]]) -
         assert "healthcheck" in service or (name in STAGES and in_image), name
 
 
+def test_the_image_s_own_check_looks_at_what_a_stage_touches() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    [file] = re.findall(r"JOURNAL_POSTFIX_HEARTBEAT_FILE=(\S+)", text)
+    assert f"$(find {file} -mmin -2)" in text.partition("HEALTHCHECK")[2]
+
+
 def test_stages_wait_for_topics_and_tables(services: dict[str, dict[str, Any]]) -> None:
-    assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-    assert services["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
     done = {"condition": "service_completed_successfully"}
     assert services["producer"]["depends_on"] == services["stream"]["depends_on"] == {"topics": done}
     assert services["sink"]["depends_on"] == {"migrate": done, "topics": done}
+
+
+@pytest.mark.parametrize("name", ["topics", "roles", "migrate"])
+@pytest.mark.parametrize(("fails", "expected"), [(0, (0, 1)), (3, (0, 4)), (99, (1, 40))])
+def test_topics_and_tables_wait_for_their_servers(
+    services: dict[str, dict[str, Any]], tmp_path: Path, name: str, fails: int, expected: tuple[int, int]
+) -> None:
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "journal-postfix").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/said; test $(wc -l < {tmp_path}/said) -gt {fails}\n'
+    )
+    for program in ("sleep", "journal-postfix"):
+        (tmp_path / program).chmod(0o755)
+    service = services[name]
+    command = [word.replace("$$", "$") for word in (*service["entrypoint"], *service["command"])]
+    done = subprocess.run(command, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=False)
+    said = (tmp_path / "said").read_text().splitlines()
+    assert (done.returncode, len(said)) == expected
+    assert set(said) == {" ".join(service["command"])}
+
+
+def test_kafka_and_postgres_may_be_your_own(compose: Callable[..., Any]) -> None:
+    kafka = {"KAFKA": "k1:9093", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "jp"}
+    database = {"DATABASE_HOST": "db", "DATABASE_SSLMODE": "verify-full"}
+    services = compose(**kafka, **database, STREAM_WORKERS="4", SINK_WORKERS="2")["services"]
+    assert {name for name, service in services.items() if service.get("profiles") == ["servers"]} == {
+        "kafka", "database", "roles",
+    }  # fmt: skip
+    assert not any({"kafka", "database", "roles"} & set(service.get("depends_on", {})) for service in services.values())
+    said = services["sink"]["environment"]
+    assert said["JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS"] == "k1:9093"
+    assert said["JOURNAL_POSTFIX_KAFKA__SECURITY_PROTOCOL"] == "SASL_SSL"
+    assert (said["JOURNAL_POSTFIX_DATABASE__HOST"], said["JOURNAL_POSTFIX_DATABASE__SSLMODE"]) == ("db", "verify-full")
+    assert (services["stream"]["scale"], services["sink"]["scale"]) == (4, 2)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -76,7 +132,7 @@ def test_stages_run_without_rights_they_do_not_need(services: dict[str, dict[str
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["restart"] == ("on-failure" if name in ONCE else "unless-stopped")
+    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
 
 
 def test_image_runs_as_an_ordinary_user_with_pinned_packages() -> None:
@@ -92,7 +148,7 @@ def test_mail_log_is_mounted_read_only(services: dict[str, dict[str, Any]]) -> N
 
 @pytest.mark.parametrize("name", STAGES)
 def test_commands_exist(services: dict[str, dict[str, Any]], name: str) -> None:
-    words = [word for word in services[name]["command"] if not word.startswith("/")]
+    words = [word for word in services[name]["command"] if not word.startswith("/") and word != "--passwords"]
     result = CliRunner().invoke(application, [*words, "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage: " in result.output
@@ -106,21 +162,27 @@ def test_settings_are_understood_and_secrets_come_from_files(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, str(value))
     settings = load()
-    if name != "migrate":
+    given = [secret["source"] for secret in services[name]["secrets"]]
+    if name in WITH_KAFKA:
         assert settings.kafka.bootstrap_servers == "kafka:19092"
-    if name in {"migrate", "sink"}:
-        assert (settings.database.host, settings.database.user) == ("database", "journal_postfix")
+        assert settings.kafka.sasl_password is None
+        assert settings.kafka.sasl_password_file == Path("/run/secrets/kafka_password")
+        assert given[0] == "kafka_password"
+    if name in ROLES:
+        assert (settings.database.host, settings.database.user) == ("database", ROLES[name])
         assert settings.database.password is None
-        assert settings.database.password_file == Path("/run/secrets/database_password")
-        assert [secret["source"] for secret in services[name]["secrets"]] == ["database_password"]
-    else:
-        assert "secrets" not in services[name]
+        assert settings.database.password_file == Path("/run/secrets") / ROLES[name]
+        assert ROLES[name] in given
+    allowed = {"kafka_password"} if name in WITH_KAFKA else set()
+    assert set(given) - allowed == (
+        set(ROLES.values()) if name == "roles" else {ROLES[name]} if name in ROLES else set()
+    )
 
 
 def test_no_secret_is_written_in_the_file() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     assert not re.search(r"PASSWORD:", text)
-    assert services_password_file(text) == "/run/secrets/database_password"
+    assert services_password_file(text) == "/run/secrets/journal_postfix_administrator"
 
 
 def services_password_file(text: str) -> str:
