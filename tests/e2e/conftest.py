@@ -15,7 +15,9 @@ from lab.running import Run, run, run_into
 
 NewProduct = Callable[..., Product]
 
-SEEDS = {"short": 11, "long": 12}
+LAB_SEED = int(os.environ.get("LAB_SEED", "11"))
+"""The mix of mail is drawn from it."""
+SEEDS = {"short": LAB_SEED, "long": LAB_SEED + 1}
 MAILS = 200
 
 

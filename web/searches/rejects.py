@@ -99,7 +99,7 @@ def query(wanted: RejectSearch, newest_rejection: datetime | None) -> Condition:
         parts.append(_part(_WITHOUT_ID, _without_id(wanted, since), limit))
     every = joined(parts, ") UNION ALL (")
     return Condition(
-        SQL("SELECT * FROM ({}) AS rejects ORDER BY at DESC, host, recipient{}").format(every.sql, limit.sql),
+        SQL("SELECT * FROM ({}) AS rejects ORDER BY at DESC, host, recipient, rejects{}").format(every.sql, limit.sql),
         every.parameters + limit.parameters,
     )
 
