@@ -8,7 +8,8 @@ from typer.core import TyperGroup
 
 from journal_postfix import __version__
 from journal_postfix.commands import look, operate, pipeline, produce, statistics
-from journal_postfix.settings_flags import with_flags, with_settings
+from journal_postfix.manual import page
+from journal_postfix.settings_flags import PANEL, with_flags, with_settings
 
 PIPELINE: Final = "Run the pipeline"
 LOOK: Final = "Look at the mail"
@@ -52,6 +53,12 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer's signature of a call
         raise typer.Exit
 
 
+def _manual(context: typer.Context, asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if asked:
+        typer.echo(page(context.command, __version__, PANEL), nl=False)
+        raise typer.Exit
+
+
 @application.callback()
 @with_flags
 def _root(
@@ -59,6 +66,9 @@ def _root(
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Print the manual page, for man -l -.", callback=_manual, is_eager=True)
     ] = False,
 ) -> None:
     """Follow Postfix's log and keep, in PostgreSQL, what became of every mail."""
