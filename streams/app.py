@@ -30,7 +30,7 @@ from streams.table import CheckpointTable
 from streams.transactions import Transactions
 
 _LONGEST_REBALANCE_SECONDS: Final = 300
-_LONGEST_LOST_SESSIONS: Final = 3
+_LONGEST_LOST_SESSIONS: Final = 10
 """In session timeouts: how long the group may take to tell that a partition is another worker's."""
 
 
@@ -164,11 +164,12 @@ class StreamApp:
 
     async def _tick(self) -> None:
         while True:  # goes on while the app stops: the last events need their acknowledgements
-            await asyncio.sleep(0.1 if self.faust.should_stop else self.settings.stream.checkpoint_seconds)
+            period = 0.1 if self.faust.should_stop else self.settings.stream.checkpoint_seconds
+            await asyncio.sleep(period)
             for partition in list(self.table.owned.values()):
                 self.table.checkpoint(partition)
             self._watch_rebalance()
-            self.table.watch_lost(_LONGEST_LOST_SESSIONS * self.settings.stream.session_timeout_seconds)
+            self.table.watch_lost(period, _LONGEST_LOST_SESSIONS * self.settings.stream.session_timeout_seconds)
             self._order.watch(self.table.owned.values())
 
     def _watch_rebalance(self) -> None:

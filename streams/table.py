@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from faust.stores.base import Store
@@ -22,11 +23,13 @@ from streams.transactions import FencedError
 log = structlog.get_logger()
 
 
-class Lost(NamedTuple):
+@dataclass
+class Lost:
     """A partition that another worker took, which this one is yet to hear from the group."""
 
-    at: float
     error: FencedError
+    waited: float = 0.0
+    """Seconds for which this worker was awake since: it may be frozen again."""
 
 
 class CheckpointStore(Store[Any, Any]):
@@ -185,15 +188,20 @@ class CheckpointTable(Table[Any, Any]):
         elif isinstance(error, FencedError):
             log.warning("a partition went to another worker", partition=partition.number, why=str(error))
             self.owned.pop(partition.number).let_go()
-            self._checkpoints.lost = self._checkpoints.lost or Lost(time.monotonic(), error)
+            self._checkpoints.lost = self._checkpoints.lost or Lost(error)
         else:
             self.fail(error)
 
-    def watch_lost(self, seconds: float) -> None:
-        """End the worker if it lost a partition *seconds* ago, and there has been no rebalance: its group is broken."""
+    def watch_lost(self, passed: float, most: float) -> None:
+        """End the worker if it lost a partition and there has been no rebalance for *most* seconds.
+
+        *passed* is the time since this was last called, as far as this worker was awake.
+        """
         lost = self._checkpoints.lost
-        if lost is not None and time.monotonic() - lost.at > seconds:
-            self.fail(lost.error)
+        if lost is not None:
+            lost.waited += passed
+            if lost.waited > most:
+                self.fail(lost.error)
 
     def _is_here(self, partition: SourcePartition) -> bool:
         return self.owned.get(partition.number) is partition
