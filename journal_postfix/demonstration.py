@@ -1,7 +1,9 @@
 """``demo``: a packaged log through the whole pipeline, then what one can see of it."""
 
 import shlex
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,8 @@ from journal_postfix.everything import console_of_messages, prepared, teller
 from journal_postfix.failures import OK
 from journal_postfix.inputs import Inputs
 from journal_postfix.interrupts import interruptible
+from journal_postfix.local.data_dir import DataDir
+from journal_postfix.local.locks import LockHeldError
 from journal_postfix.rendering.journey import hop_lines
 from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
 from schemas.errors import ConfigurationError
@@ -49,6 +53,7 @@ def run(settings: Settings) -> int:
     sample = files("journal_postfix").joinpath(_SAMPLE)
     if not sample.is_file():
         raise ConfigurationError("the sample log is missing from this installation: install journal-postfix again")
+    _begin_anew(own)
     with interruptible() as interruption, as_file(sample) as log:
         inputs = Inputs(files=(log,))
         with prepared(own, tell) as ready:
@@ -59,6 +64,15 @@ def run(settings: Settings) -> int:
             with searching(ready.settings.database) as connection:
                 _show(connection, own, Console(highlight=False))
     return OK
+
+
+def _begin_anew(own: Settings) -> None:
+    """Remove what an earlier demonstration, perhaps of another version, left behind."""
+    data_dir = DataDir(own.data_dir)
+    data_dir.make()
+    with suppress(LockHeldError), data_dir.held("command"):  # if it runs there, starting the parts says so
+        for part in (data_dir.broker, data_dir.database):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _show(connection: "Connection", own: Settings, console: Console) -> None:
