@@ -82,4 +82,4 @@ def _add(panel: str, *functions: Callable[..., None]) -> None:
 _add(PIPELINE, pipeline.up, pipeline.demo, pipeline.stream, pipeline.sink)
 application.add_typer(produce.application, name="produce", rich_help_panel=PIPELINE)
 _add(LOOK, look.deliveries, look.rejects, look.trace)
-_add(OPERATE, operate.check, operate.topics, operate.roles, operate.migrate, statistics.stats)
+_add(OPERATE, operate.check, operate.topics, operate.acls, operate.roles, operate.migrate, statistics.stats)

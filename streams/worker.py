@@ -61,6 +61,7 @@ def _run(settings: Settings, alive: Callable[[], None] | None) -> int:
     partitions = _partitions_of(settings, topics)
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
+    logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)  # below that it tells every request, with passwords
     # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
     # is little, and looking through a million messages for it would stop the world.
     gc.freeze()

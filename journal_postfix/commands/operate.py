@@ -1,4 +1,4 @@
-"""``check``, ``topics``, ``roles``, ``migrate``: what an operator does before and between."""
+"""``check``, ``topics``, ``acls``, ``roles``, ``migrate``: what an operator does before and between."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from journal_postfix import checking
+from journal_postfix import access, checking
 from journal_postfix import topics as broker_topics
+from journal_postfix.access import Work
 from journal_postfix.broker import require_kafka
 from journal_postfix.checking import Stage
 from journal_postfix.failures import FAILED
@@ -79,6 +80,21 @@ def topics(
     show_topics(changes, Console(highlight=False))
     if any(change.action == "too few" for change in changes):
         typer.echo("Fewer partitions than the settings say: set kafka.partitions, or see --more-partitions.", err=True)
+
+
+def acls(
+    settings: Settings,
+    *,
+    work: Annotated[Work, typer.Argument(help="What the user does: a stage, or making the topics.")],
+    principal: Annotated[str, typer.Option(help="Who is allowed, as Kafka names it.")],
+) -> None:
+    """Print what a Kafka user has to be allowed, as commands of Kafka's own tool. Changes nothing.
+
+    [bold]Example[/]
+
+    [cyan]journal-postfix acls stream --principal User:jp-stream[/]
+    """
+    typer.echo("\n".join(access.commands(settings, work, principal)))
 
 
 def show_topics(changes: list[broker_topics.Change], console: Console) -> None:

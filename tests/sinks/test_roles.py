@@ -90,11 +90,11 @@ def test_the_sink_writes_rows_of_new_days_and_its_position(
     settings = roles.settings(roles.sink)
     assert pending(settings) == []
     arrived = f"{TODAY - timedelta(days=30)}T06:00:00.000000Z"
-    part = rows.message(arrived, origin=0, queue_id="4F0A1")  # a short id: joining it deletes and moves rows
+    part = rows.message(arrived, origin=0, queue_id="4F0A12C9D3")  # a short id: joining it deletes and moves rows
     batch = rows.batch(
         rows.message(arrived), rows.delivery(arrived), rows.rejection(arrived), rows.session(arrived), part
     )
-    later = rows.batch(rows.message(arrived, queue_id="4F0A1", size=7))
+    later = rows.batch(rows.message(arrived, queue_id="4F0A12C9D3", size=7))
     writer = Writer(settings)
     try:
         writer.write(batch, {("postfix.delivery-from", 0): Positions(None, 5)})

@@ -1,0 +1,290 @@
+"""What a Kafka that asks who is there has to allow each stage: enough for its work, and nothing of it can be missed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from journal_postfix.access import WORK, Rule, Work, commands, rules
+from journal_postfix.local import EmbeddedBroker, broker_node
+from journal_postfix.local.ports import free_ports
+from journal_postfix.topics import make
+from schemas.errors import ConfigurationError, JournalPostfixError
+from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
+
+PASSWORD = "of-this-test"
+ANY = {"operation": AclOperation.ANY, "permission_type": AclPermissionType.ANY}
+RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "Describe": AclOperation.DESCRIBE,
+    "Alter": AclOperation.ALTER,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
+
+pytestmark = [pytest.mark.kafka]
+
+
+class Secured:
+    """A broker that lets nobody do anything but its administrator, who need not say who he is."""
+
+    def __init__(self, broker: EmbeddedBroker, port: int) -> None:
+        self.port = port
+        self.admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+
+    def allow(self, user: str, given: tuple[Rule, ...]) -> None:
+        """Allow *user* what *given* says, and nothing else."""
+        everything = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", "*", **ANY)
+        for future in self.admin.delete_acls([everything]).values():
+            future.result()
+        bindings = [
+            AclBinding(
+                RESOURCES[rule.resource], rule.name,
+                ResourcePatternType.PREFIXED if rule.prefixed else ResourcePatternType.LITERAL,
+                f"User:{user}", "*", OPERATIONS[operation], AclPermissionType.ALLOW,
+            )
+            for rule in given
+            for operation in rule.operations
+        ]  # fmt: skip
+        for future in self.admin.create_acls(bindings).values() if bindings else ():
+            future.result()
+
+    def settings(self, user: str) -> Settings:
+        return Settings.model_validate(
+            {
+                "kafka": {
+                    "bootstrap_servers": f"127.0.0.1:{self.port}",
+                    "security_protocol": "SASL_PLAINTEXT",
+                    "sasl_mechanism": "PLAIN",
+                    "sasl_username": user,
+                    "sasl_password": PASSWORD,
+                    "topic_prefix": "acl.",
+                    "partitions": 2,
+                },
+                "stream": {"application": "acl-app", "session_timeout_seconds": 6},
+                "sink": {"group": "acl-sink"},
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    [port] = free_ports(1)
+    users = " ".join(f'user_{work}="{PASSWORD}"' for work in WORK)
+    plain = broker_node.server_properties
+
+    def with_access_control(*arguments: Any) -> str:
+        text = plain(*arguments)
+        text = text.replace(",CONTROLLER://127.0.0.1", f",SASL://127.0.0.1:{port},CONTROLLER://127.0.0.1", 1)
+        text = text.replace("advertised.listeners=", f"advertised.listeners=SASL://127.0.0.1:{port},", 1)
+        text = text.replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT", 1)
+        return text + (
+            "sasl.enabled.mechanisms=PLAIN\n"
+            "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
+            f"required {users};\n"
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+            "super.users=User:ANONYMOUS\n"
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broker_node, "server_properties", with_access_control)
+        try:
+            broker = EmbeddedBroker(tmp_path_factory.mktemp("secured"), Settings())
+            broker.start()
+        except JournalPostfixError as error:
+            reason = f"no broker: {error}"
+            pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        try:
+            secured = Secured(broker, port)
+            secured.allow("topics", rules(secured.settings("topics"), "topics"))
+            make(secured.settings("topics"))  # as that user
+            yield secured
+        finally:
+            broker.stop()
+
+
+@pytest.fixture
+def run(secured: Secured, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give a way to run a command as the user of its work."""
+    started = []
+
+    def run(work: Work, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        kafka = secured.settings(work).kafka
+        given = {
+            "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS": str(kafka.bootstrap_servers),
+            "JOURNAL_POSTFIX_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "JOURNAL_POSTFIX_KAFKA__SASL_MECHANISM": "PLAIN",
+            "JOURNAL_POSTFIX_KAFKA__SASL_USERNAME": work,
+            "JOURNAL_POSTFIX_KAFKA__SASL_PASSWORD": PASSWORD,
+            "JOURNAL_POSTFIX_KAFKA__TOPIC_PREFIX": "acl.",
+            "JOURNAL_POSTFIX_KAFKA__PARTITIONS": "2",
+            "JOURNAL_POSTFIX_STREAM__APPLICATION": "acl-app",
+            "JOURNAL_POSTFIX_STREAM__SESSION_TIMEOUT_SECONDS": "6",
+            "JOURNAL_POSTFIX_SINK__GROUP": "acl-sink",
+        }
+        log = tmp_path / f"{work}-{len(started)}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "journal_postfix", *arguments],
+                env={**os.environ, **given, **environment}, stdout=output, stderr=output, text=True,
+            )  # fmt: skip
+        process.log = log  # type: ignore[attr-defined]
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def said(process: Any) -> str:
+    return str(process.log.read_text())
+
+
+LINES = """\
+Nov 22 06:00:00 mx1 postfix/smtpd[7]: 4F0A12C9D3: client=c.example.net[192.0.2.1]
+Nov 22 06:00:00 mx1 postfix/cleanup[8]: 4F0A12C9D3: message-id=<a@example.net>
+Nov 22 06:00:00 mx1 postfix/qmgr[9]: 4F0A12C9D3: from=<s@example.net>, size=7, nrcpt=1 (queue active)
+Nov 22 06:00:01 mx1 postfix/smtp[10]: 4F0A12C9D3: to=<r@example.org>, relay=mx.example.org[192.0.2.9]:25, delay=1, \
+delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok)
+Nov 22 06:00:01 mx1 postfix/qmgr[9]: 4F0A12C9D3: removed
+Nov 22 06:00:02 mx1 postfix/smtpd[7]: NOQUEUE: reject: RCPT from c.example.net[192.0.2.1]: 554 5.7.1 \
+<x@example.org>: Relay access denied; from=<s@example.net> to=<x@example.org> proto=ESMTP helo=<c>
+"""
+
+
+@pytest.mark.postgres
+def test_what_is_listed_is_enough(
+    secured: Secured, run: Callable[..., Any], tmp_path: Path, migrated: DatabaseSettings, wait_for_rows: Any
+) -> None:
+    for work in WORK:
+        secured.allow(work, rules(secured.settings(work), work))
+    log = tmp_path / "mail.log"
+    log.write_text(LINES)
+    database = {
+        f"JOURNAL_POSTFIX_DATABASE__{name.upper()}": str(value)
+        for name, value in migrated.model_dump(mode="json", exclude_none=True).items()
+        if name != "password"
+    }
+    if migrated.password is not None:
+        database["JOURNAL_POSTFIX_DATABASE__PASSWORD"] = migrated.password.get_secret_value()
+    checks = [
+        run("produce", "check", "--stage=produce"),
+        run("stream", "check", "--stage=stream"),
+        run("sink", "check", "--stage=sink", **database),
+    ]
+    for check in checks:
+        assert check.wait(60) == 0, said(check)
+    for _ in range(2):  # the second reads where the first was
+        produce = run("produce", "produce", "logfile", "--year=2026", str(log))
+        assert produce.wait(60) == 0, said(produce)
+    assert "sent 0" in said(produce)
+    stream, sink = run("stream", "stream", JOURNAL_POSTFIX_LOG_LEVEL="debug"), run("sink", "sink", **database)
+    wait_for_rows(migrated, "SELECT status FROM deliveries", [("sent",)], (stream, sink))
+    wait_for_rows(migrated, "SELECT code FROM noqueue", [(554,)], (stream, sink))
+    for stage in (stream, sink):
+        stage.send_signal(signal.SIGTERM)
+        assert stage.wait(60) == 0, said(stage)
+        assert "uthorization failed" not in said(stage), said(stage)
+        assert PASSWORD not in said(stage)
+
+
+@pytest.fixture
+def wait_for_rows() -> Callable[..., None]:
+    """Give a wait for what a query finds."""
+    import time  # noqa: PLC0415 - only here
+
+    from sinks.connecting import connect  # noqa: PLC0415
+
+    def wait(database: DatabaseSettings, statement: str, rows: list[Any], stages: tuple[Any, ...]) -> None:
+        connection = connect(database)
+        connection.autocommit = True
+        deadline = time.monotonic() + 60
+        with connection.cursor() as cursor:
+            while True:
+                cursor.execute(statement)
+                if (found := cursor.fetchall()) == rows:
+                    break
+                for stage in stages:
+                    assert stage.poll() is None, said(stage)
+                assert time.monotonic() < deadline, (found, [said(stage) for stage in stages])
+                time.sleep(0.2)
+        connection.close()
+
+    return wait
+
+
+def _without(settings: Settings, work: Work) -> list[Any]:
+    """Return each way to leave one right out: the rest, and what is left out."""
+    given = rules(settings, work)
+    return [
+        pytest.param(
+            work,
+            tuple(
+                Rule(r.resource, r.name, tuple(o for o in r.operations if (r, o) != (rule, operation)), r.prefixed)
+                for r in given
+            ),
+            id=f"{work}-{operation}-{rule.name}",
+        )
+        for rule in given
+        for operation in rule.operations
+    ]
+
+
+_SETTINGS = Settings(
+    kafka=KafkaSettings(topic_prefix="acl.", partitions=2), stream=StreamSettings(application="acl-app")
+)
+
+
+@pytest.mark.parametrize(("work", "given"), _without(_SETTINGS, "produce"))
+def test_a_check_or_a_run_of_a_producer_misses_each(
+    secured: Secured, run: Callable[..., Any], tmp_path: Path, work: Work, given: tuple[Rule, ...]
+) -> None:
+    secured.allow(work, given)
+    if ("acl.dead-letter", "Write") in {(r.name, o) for r in rules(_SETTINGS, work) for o in r.operations} - {
+        (r.name, o) for r in given for o in r.operations
+    }:
+        lines = "x" * 70_000 + "\n" + LINES  # one line is too long
+    else:
+        lines = LINES
+    log = tmp_path / "mail.log"
+    log.write_text(lines)
+    check = run(work, "check", "--stage=produce")
+    produce = run(work, "produce", "logfile", "--year=2026", str(log))
+    assert (check.wait(60), produce.wait(60)) != (0, 0), said(check) + said(produce)
+
+
+def test_without_rights_the_topics_can_not_be_made(secured: Secured) -> None:
+    secured.allow("sink", rules(_SETTINGS, "sink"))
+    with pytest.raises(ConfigurationError, match="rights to create and alter topics"):
+        make(secured.settings("sink"))
+
+
+def test_the_commands_for_kafka_s_own_tool_say_it_all() -> None:
+    said = commands(_SETTINGS, "stream", "User:jp-stream")
+    assert len(said) == len(rules(_SETTINGS, "stream"))
+    assert all(line.startswith("kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:jp-stream ")
+               for line in said)  # fmt: skip
+    assert said[-1].endswith("--operation Write --transactional-id acl-app- --resource-pattern-type prefixed")
