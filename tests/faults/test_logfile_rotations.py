@@ -53,7 +53,8 @@ class Rotating:
     def _write(self) -> None:
         while not self.ended.wait(0.02):
             with self.lock:
-                self._append(self.chance.randrange(1, 8))
+                if not self.ended.is_set():  # it may have been set while this waited for the lock
+                    self._append(self.chance.randrange(1, 8))
 
     def _append(self, count: int) -> None:
         lines = self.lines[self.next : self.next + count]
