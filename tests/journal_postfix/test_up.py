@@ -56,18 +56,26 @@ def figures(stdout: str) -> dict[str, float]:
     return {line.split()[0]: float(line.split()[1]) for line in stdout.splitlines() if not line.startswith("/")}
 
 
-def stages_of(process: subprocess.Popen[str]) -> dict[str, int]:
-    """Return the process ids of the stages that *process* runs."""
-    found = {}
+def started_by(pid: int) -> Iterator[tuple[int, list[str]]]:
+    """Give the process ids and command lines of the processes that *pid* runs, and of theirs."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             words = (entry / "cmdline").read_text().split("\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if parent == process.pid and "journal_postfix" in words:
-            found[words[words.index("journal_postfix") + 1]] = int(entry.name)
-    return found
+        if parent == pid:
+            yield int(entry.name), words
+            yield from started_by(int(entry.name))
+
+
+def stages_of(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Return the process ids of the stages that *process* runs."""
+    return {
+        words[words.index("journal_postfix") + 1]: pid
+        for pid, words in started_by(process.pid)
+        if "journal_postfix" in words
+    }
 
 
 def until(condition: Callable[[], bool], seconds: float = 90) -> None:
@@ -152,7 +160,8 @@ def test_nothing_is_left_behind_however_it_ends(
 ) -> None:
     up = started("up", "--logfile", str(SAMPLE))
     until(lambda: len(stages_of(up)) == 3)
-    pids = list(stages_of(up).values())
+    pids = [pid for pid, _ in started_by(up.pid)]
+    assert len(pids) > 3, "a broker and a database are there too"
     asked = command("deliveries", "--limit", "1")  # of the running one's database
     assert asked.returncode == 0, asked.stderr
     up.send_signal(number)
