@@ -73,15 +73,31 @@ def attempt_entry(row: DeliveryTo) -> str:
 def merge_deliveries(row: DeliveryTo, other: DeliveryTo) -> None:
     """Merge *other*, a version of the same delivery, into *row*: latest attempt as a group, histories united."""
     row.origin = max(row.origin, other.origin)
-    ours, theirs = attempt_entry(row), attempt_entry(other)
-    later = attempt_order(other) > attempt_order(row)
-    if ours != theirs or row.history != other.history:
-        row.history = united_history({*row.history, *other.history, ours, theirs}, theirs if later else ours)
+    ours = attempt_entry(row)
+    if _only_follows(row, ours, other):
+        later = True
+        row.history = [*row.history, ours]
+    else:
+        theirs = attempt_entry(other)
+        later = attempt_order(other) > attempt_order(row)
+        if ours != theirs or row.history != other.history:
+            row.history = united_history({*row.history, *other.history, ours, theirs}, theirs if later else ours)
     if later:
         for field in LATEST_FIELDS:
             setattr(row, field, getattr(other, field))
     row.attempts = max(row.attempts, other.attempts, counted_attempts(row))
     row.first_attempt_at = min(row.first_attempt_at, other.first_attempt_at)
+
+
+def _only_follows(row: DeliveryTo, ours: str, other: DeliveryTo) -> bool:
+    """Tell at once what nearly every line in the order of a log is: one attempt, later than all that *row* knows."""
+    history = row.history
+    return (
+        not other.history
+        and other.last_attempt_at > row.last_attempt_at
+        and len(history) < MAX_HISTORY
+        and (not history or history[-1] < ours)
+    )
 
 
 def united_history(entries: set[str], latest: str) -> list[str]:

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 MICROSECONDS = 1_000_000
 
+_LAST = 253_402_300_799_999_999
+
 
 @lru_cache(maxsize=4096)  # a log's lines share few seconds
 def _second(seconds: int) -> str:
@@ -16,7 +18,9 @@ def to_text(microseconds: int) -> str:
 
     A time outside the years 1970 to 9999 is moved to the nearer end: it is a log's claim, not ours.
     """
-    seconds, rest = divmod(min(max(microseconds, 0), 253402300799999999), MICROSECONDS)
+    if not 0 <= microseconds <= _LAST:
+        microseconds = 0 if microseconds < 0 else _LAST
+    seconds, rest = divmod(microseconds, MICROSECONDS)
     return f"{_second(seconds)}{rest:06d}Z"
 
 

@@ -1,6 +1,6 @@
 """What a partition will write with its next checkpoint: rows for the output topics, records for the changelog."""
 
-from typing import NamedTuple
+import msgspec
 
 from schemas.dead_letters import DeadLetter
 from schemas.deliveries import (
@@ -23,7 +23,7 @@ from streams.parsing import Child
 from streams.queue_ids import arrival_of
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """One Kafka record to produce."""
 
     topic: str

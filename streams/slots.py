@@ -41,7 +41,7 @@ class Slots:
             if first.mark is None and first.row.origin == ORIGIN_SURE:  # a long id, which is never used again
                 first.first = min(first.first, at)
                 return first
-            if origin == ORIGIN_UNSEEN and len(messages) == 1 and self._plainly(first, at):
+            if len(messages) == 1 and origin == ORIGIN_UNSEEN and self._plainly(first, at):
                 return first
             known: Message | None
             if origin == ORIGIN_SURE:
@@ -90,11 +90,12 @@ class Slots:
 
     def _plainly(self, message: Message, at: int) -> bool:
         """Tell at once what `_choose` would find out: that *message* is under way, and the slot has no other."""
+        row, arrived = message.row, message.arrived
         return (
             message.first <= at
-            and message.arrived <= at < message.arrived + self.lifetime
-            and message.row.origin != ORIGIN_UNSEEN
-            and message.end is None
+            and arrived <= at < arrived + self.lifetime
+            and row.origin != ORIGIN_UNSEEN
+            and not (row.removed_at or row.deleted_at or row.cancelled_at or row.requeued_at)  # it has no `end`
         )
 
     def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
@@ -186,6 +187,8 @@ def _arrived(message: Message) -> int:
 
 def _free(messages: list[Message], arrived: int) -> int:
     """Return *arrived*, or the next microsecond that no message has: an id used twice in a second of the log."""
+    if not messages:
+        return arrived
     taken = {message.arrived for message in messages}
     while arrived in taken:
         arrived += 1

@@ -51,9 +51,11 @@ class PartitionState:
         touched: dict[Message, None] = {}
         parsed_lines = 0
         counts = self.progress.ignored
+        moment, moment_at = "", -1
         for line in batch.lines:
             at = line.time or clock
-            clock = max(clock, at)
+            if at > clock:  # noqa: PLR1730 - max() is a call, for every line
+                clock = at
             text = line.text.decode("utf-8", "backslashreplace")
             if "\0" in text:
                 text = text.replace("\0", "\\x00")
@@ -72,8 +74,9 @@ class PartitionState:
                 elif parsed.session is not None:
                     self._write_session(name, line, at, parsed.session)
                 else:
-                    message = self._merge_line(host, line, at, parsed)
-                    touched[message] = None
+                    if at != moment_at:
+                        moment, moment_at = to_text(at), at
+                    touched[self._merge_line(host, line, at, moment, parsed)] = None
         self.progress.batches += 1
         self.progress.lines += len(batch.lines)
         self.progress.parsed += parsed_lines
@@ -101,7 +104,7 @@ class PartitionState:
         """Return how many queue ids have an unfinished message."""
         return sum(map(len, self._hosts.values()))
 
-    def _merge_line(self, host: Host, line: RawLine, at: int, parsed: Parsed) -> Message:
+    def _merge_line(self, host: Host, line: RawLine, at: int, moment: str, parsed: Parsed) -> Message:
         mark = None
         if parsed.origin == ORIGIN_SURE:
             mark = (at, line.pid, line.number, zlib.crc32(line.text))
@@ -109,7 +112,6 @@ class PartitionState:
             parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
         message = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
-        moment = to_text(at)
         apply(message, parsed, moment)
         if parsed.attempt is not None:
             service = split_program(line.program)[1]

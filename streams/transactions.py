@@ -81,11 +81,11 @@ class Transactions:
 
     async def _produce(self, writes: Iterable[Write]) -> None:
         produce = self._producer.produce
-        for topic, key, value, partition in writes:
-            number = self._number if partition is None else partition
+        for write in writes:
+            number = self._number if write.partition is None else write.partition
             while True:
                 try:
-                    produce(topic, value, key, number)
+                    produce(write.topic, write.value, write.key, number)
                     break
                 except BufferError:  # the queue is full: let it drain, and others work
                     self._producer.poll(0)

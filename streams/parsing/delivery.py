@@ -14,6 +14,8 @@ from streams.parsing.tokens import ADDRESS, MAX_ADDRESS, MAX_TEXT, address, queu
 DELIVERED: Final = frozenset({"sent", "deliverable"})
 """Statuses that need no reason."""
 
+_MOST_SECONDS: Final = 1e9
+
 _forwarded_as = re.compile(r"forwarded as ([0-9A-Za-z]{6,32})$").match
 
 
@@ -48,13 +50,14 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
 
 def _seconds(text: str) -> float | None:
     try:
-        return min(float(text), 1e9)
+        return min(float(text), _MOST_SECONDS)
     except ValueError:
         return None
 
 
 _REST: Final = (
-    r", relay=(.*?)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
+    r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*+)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
+    r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
     r"(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?"
 )
 
@@ -69,7 +72,10 @@ DELIVERY = fact(
 
 
 _UNBRACKETED = Format(
-    "delivery", "to=", re.compile(rf"to=([^<>, ]++)(?:, orig_to=([^<>, ]++))?{_REST}", re.DOTALL).match, _attempt
+    "delivery",
+    "to=",
+    re.compile(rf"to=([^<>, ]++)(?:, orig_to=([^<>, ]++))?{_REST}", re.DOTALL | re.ASCII).match,
+    _attempt,
 )
 """The same from a log in which somebody replaced the addresses, and their brackets with them."""
 

@@ -1,6 +1,7 @@
 """Which daemon has which formats, and the way from a line to its facts."""
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from schemas.keys import QUEUE_ID
@@ -98,6 +99,16 @@ class _Known(NamedTuple):
     bare: ByLetter
 
 
+class _Program(NamedTuple):
+    """What a syslog identifier says."""
+
+    instance: str
+    service: str
+    daemon: str
+    known: _Known | None
+    """None for a daemon that logs nothing of messages."""
+
+
 def _by_letter(formats: tuple[Format, ...]) -> ByLetter:
     letters = {entry.begins[:1] for entry in formats} | {""}
     return {letter: tuple(f for f in formats if f.begins[:1] in {letter, ""}) for letter in letters}
@@ -112,7 +123,13 @@ _EVERYWHERE: Final = _by_letter(EVERYWHERE)
 _LONGEST: Final = 16_384
 """Characters of a line that are read: Postfix writes 2,000 bytes to syslog, and few more to a file."""
 
-_head = re.compile(rf"(?:(warning|error|fatal|panic): )?(?:(NOQUEUE|{QUEUE_ID}): )?").match
+_head = re.compile(rf"(?:(warning|error|fatal|panic): )?(?:(NOQUEUE|{QUEUE_ID}): )?(.*+)", re.DOTALL).match
+
+
+@lru_cache(maxsize=1024)
+def _program(name: str) -> _Program:
+    instance, service, daemon = split_program(name)
+    return _Program(instance, service, daemon, _BY_LETTER.get(daemon))
 
 
 def parse(program: str, text: str, pid: int = 0) -> Parsed:
@@ -121,14 +138,12 @@ def parse(program: str, text: str, pid: int = 0) -> Parsed:
     Never raises. A line of a daemon that is not Postfix's is ignored as ``foreign``; one that no format knows comes
     back with an empty `Parsed.what`.
     """
-    instance, service, daemon = split_program(program)
-    known = _BY_LETTER.get(daemon)
+    instance, service, daemon, known = _program(program)
     if known is None:
         return _without_family(instance, daemon, text)
-    head = _head(text := text[:_LONGEST])
+    head = _head(text[:_LONGEST])
     assert head is not None  # every part of it is optional
-    severity, queue_id = head.groups()
-    rest = text[head.end() :]
+    severity, queue_id, rest = head.groups()
     formats = known.bare if queue_id is None else known.noqueue if queue_id == "NOQUEUE" else known.queued
     line = Line(instance, service, pid, severity, queue_id, rest)
     found = _first(formats.get(rest[:1]) or formats[""], line)

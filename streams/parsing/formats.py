@@ -5,10 +5,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from streams.parsing.facts import Parsed
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A line taken apart as far as all daemons agree."""
 
     instance: str
@@ -62,7 +64,7 @@ def fact(  # noqa: PLR0917 - a row of a table
 
     *shown* and *becomes* are what the coverage page says of it.
     """
-    compiled = re.compile(re.escape(begins) + pattern, re.DOTALL).match
+    compiled = re.compile(re.escape(begins) + pattern, re.DOTALL | re.ASCII).match
     return Format(what, begins, compiled, make, shown=shown, becomes=becomes)
 
 

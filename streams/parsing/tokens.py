@@ -12,13 +12,14 @@ MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
-ADDRESS: Final = r'((?:[^">\\]++|"(?:[^"\\]++|\\.)*+"|\\.)*+|[^>]*+)'
+ADDRESS: Final = r'([^">\\]*+(?:(?:"(?:[^"\\]++|\\.)*+"|\\.)[^">\\]*+)*+|[^>]*+)'
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
-_queued_as = re.compile(rf"queued as ({QUEUE_ID})\b").search
+_leading_id = re.compile(rf"{QUEUE_ID}\b").match
+_CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
 _reply_code = re.compile(
     r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
@@ -76,13 +77,14 @@ def response(text: str) -> tuple[int | None, str | None]:
 
 def reply_code(reply: str) -> int | None:
     """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
-    found = _reply_code(reply)
-    return int(found[1]) if found else None
+    code = _CODES.get(reply[:4])
+    if code is None and (found := _reply_code(reply)) is not None:
+        code = int(found[1])
+    return code
 
 
 def queued_as(reply: str) -> str | None:
     """Return the queue id that the next host says it gave: its claim, to be checked."""
-    if "queued as " not in reply:
-        return None
-    found = _queued_as(reply, reply.rindex("queued as "))
-    return found[1] if found else None
+    _, said, after = reply.rpartition("queued as ")
+    found = _leading_id(after) if said else None
+    return found[0] if found else None
