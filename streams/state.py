@@ -21,7 +21,6 @@ from streams.hosts import Host
 from streams.messages import Message, apply, apply_attempt
 from streams.outputs import Outputs, Write
 from streams.parsing import PARSER, Parsed, Refusal, Session, parse, verp_id
-from streams.parsing.cleanup import CONTENT_CHECK, SUBJECT
 from streams.parsing.formats import split_program
 
 __all__ = ["PartitionState", "Write"]
@@ -59,10 +58,8 @@ class PartitionState:
             text = line.text.decode("utf-8", "backslashreplace")
             if "\0" in text:
                 text = text.replace("\0", "\\x00")
-            parsed = parse(line.program, text, line.pid)
+            parsed = parse(line.program, text, line.pid, subjects=self._keep_subject)
             ignored = parsed.ignored
-            if parsed.what == SUBJECT and not self._keep_subject:
-                ignored = CONTENT_CHECK
             if ignored is not None:
                 counts[ignored] = counts.get(ignored, 0) + 1
             elif not parsed.what:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from schemas.keys import QUEUE_ID
 from streams.parsing.arrival import PICKUP, QMQPD
 from streams.parsing.bounce import BOUNCE
-from streams.parsing.cleanup import CLEANUP
+from streams.parsing.cleanup import CLEANUP, SUBJECT
 from streams.parsing.delivery import AGENTS
 from streams.parsing.everywhere import EVERYWHERE
 from streams.parsing.facts import Parsed
@@ -114,9 +114,17 @@ def _by_letter(formats: tuple[Format, ...]) -> ByLetter:
     return {letter: tuple(f for f in formats if f.begins[:1] in {letter, ""}) for letter in letters}
 
 
+def _without_subjects(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    return tuple(entry for entry in formats if entry.what != SUBJECT)
+
+
 _BY_LETTER: Final = {
     daemon: _Known(_by_letter(family.queued), _by_letter(family.noqueue), _by_letter(family.bare))
     for daemon, family in FAMILIES.items()
+}
+_WITHOUT_SUBJECTS: Final = {
+    daemon: known._replace(queued=_by_letter(_without_subjects(FAMILIES[daemon].queued)))
+    for daemon, known in _BY_LETTER.items()
 }
 _EVERYWHERE: Final = _by_letter(EVERYWHERE)
 
@@ -127,18 +135,19 @@ _head = re.compile(rf"(?:(warning|error|fatal|panic): )?(?:(NOQUEUE|{QUEUE_ID}):
 
 
 @lru_cache(maxsize=1024)
-def _program(name: str) -> _Program:
+def _program(name: str, subjects: bool) -> _Program:  # noqa: FBT001 - a cache takes no keywords cheaply
     instance, service, daemon = split_program(name)
-    return _Program(instance, service, daemon, _BY_LETTER.get(daemon))
+    return _Program(instance, service, daemon, (_BY_LETTER if subjects else _WITHOUT_SUBJECTS).get(daemon))
 
 
-def parse(program: str, text: str, pid: int = 0) -> Parsed:
+def parse(program: str, text: str, pid: int = 0, *, subjects: bool = True) -> Parsed:
     """Return what a line says: *program* is its syslog identifier, *text* what follows the frame.
 
+    Without *subjects*, a line that tells a subject is what any other line of a header check is: ``content-check``.
     Never raises. A line of a daemon that is not Postfix's is ignored as ``foreign``; one that no format knows comes
     back with an empty `Parsed.what`.
     """
-    instance, service, daemon, known = _program(program)
+    instance, service, daemon, known = _program(program, subjects)
     if known is None:
         return _without_family(instance, daemon, text)
     head = _head(text[:_LONGEST])

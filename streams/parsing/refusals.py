@@ -18,9 +18,7 @@ _head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
 _MOST_PLACES: Final = 16
 """Places that are looked at for the fields' beginning: a text full of fakes must not take long."""
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
-_from = re.compile(rf"from=<{ADDRESS}>,? ?").match
-_to = re.compile(rf"to=<{ADDRESS}>,? ?").match
-_protocol = re.compile(r"proto=([^ ,]*+),? ?").match
+_fields = re.compile(rf"(?:from=<{ADDRESS}>,? ?)?(?:to=<{ADDRESS}>,? ?)?(?:proto=([^ ,]*+),? ?)?(.*+)", re.DOTALL).match
 _sasl = re.compile(r" sasl_(method|username|sender)=")
 
 
@@ -43,16 +41,11 @@ class Envelope(NamedTuple):
 
 def read_envelope(text: str) -> Envelope | None:
     """Read ``from=<> to=<> proto= helo=<>…`` to the end of *text*; None where *text* isn't that."""
-    position = 0
-    sender = recipient = protocol = helo = username = None
+    found = _fields(text)
+    assert found is not None  # each of them is optional
+    sender, recipient, protocol, tail = found.groups()
+    helo = username = None
     rest = ""
-    if found := _from(text, position):
-        sender, position = address(found[1]), found.end()
-    if found := _to(text, position):
-        recipient, position = address(found[1]), found.end()
-    if found := _protocol(text, position):
-        protocol, position = found[1][:16], found.end()
-    tail = text[position:]
     if tail.startswith("helo=<"):
         end = tail.find(">: ") if ">: " in tail else tail.rfind("> sasl_")
         if end < 0:
@@ -67,7 +60,9 @@ def read_envelope(text: str) -> Envelope | None:
         rest = tail[2:]
     elif tail:
         return None
-    return Envelope(sender, recipient, protocol, helo, username, rest)
+    return Envelope(
+        sender and address(sender), recipient and address(recipient), protocol and protocol[:16], helo, username, rest
+    )
 
 
 def places(text: str, end: int) -> list[int]:
