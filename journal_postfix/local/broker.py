@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from journal_postfix.broker import quiet_config
 from journal_postfix.local.broker_config import Node
 from journal_postfix.local.broker_node import START_SECONDS, BrokerNode, new_cluster_id
+from journal_postfix.local.class_cache import class_cache
 from journal_postfix.local.jars import kafka_jars
 from journal_postfix.local.java import find_java
 from journal_postfix.local.locks import LockHeldError, cannot_write, is_there, locked, made_folder
@@ -65,6 +66,9 @@ class EmbeddedCluster:
         Raises ConfigurationError (no Java, no jars, the folder can't be written) and TryAgainLaterError (no start).
         """
         java, jars = find_java(self._settings), kafka_jars(self._settings)
+        options = [f"-Xmx{self._heap}m"]
+        if (classes := class_cache(java, jars, self._settings.cache_dir)) is not None:
+            options += [f"-XX:AOTCache={classes}", "-XX:+VerifySharedSpaces"]  # checks its sums
         made_folder(self._folder)
         try:
             self._take_lock()
@@ -73,7 +77,7 @@ class EmbeddedCluster:
                 self._addresses = [Node(at + 1, ports[2 * at], ports[2 * at + 1]) for at in range(self._count)]
             for number in range(1, self._count + 1):
                 if number not in self._nodes:
-                    self._nodes[number] = BrokerNode(self._folder / f"node-{number}", java, jars, self._heap)
+                    self._nodes[number] = BrokerNode(self._folder / f"node-{number}", java, jars, options)
             cluster_id = self._cluster_id()
             with ThreadPoolExecutor(self._count) as pool:
                 list(pool.map(lambda number: self._start_process(number, cluster_id), self._nodes))

@@ -85,12 +85,14 @@ def _utf16(character: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-def java_command(java: Path, jars: Path, heap_megabytes: int, scratch: Path, main: Sequence[str]) -> list[str]:
+def java_command(java: Path, options: Sequence[str], jars: Path, scratch: Path, main: Sequence[str]) -> list[str]:
     """Return the command that runs a class of Kafka's, *main*, with its arguments. Crash files go to *scratch*."""
     return [
         str(java),
-        f"-Xmx{heap_megabytes}m",
+        *options,
         "-XX:+UseSerialGC",
+        # What the second compiler costs in a broker's first minutes, it does not earn in a day of such a load.
+        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
         f"-XX:ErrorFile={scratch}/java-crash-%p.log",

@@ -28,8 +28,8 @@ def new_cluster_id() -> str:
 class BrokerNode:
     """A node that can be started and stopped any number of times; its data stays in *folder*."""
 
-    def __init__(self, folder: Path, java: Path, jars: Path, heap_megabytes: int) -> None:
-        self._folder, self._java, self._jars, self._heap = folder, java, jars, heap_megabytes
+    def __init__(self, folder: Path, java: Path, jars: Path, options: Sequence[str]) -> None:
+        self._folder, self._java, self._jars, self._options = folder, java, jars, options
         self._process: GuardedProcess | None = None
 
     @property
@@ -55,7 +55,7 @@ class BrokerNode:
     def _command(self, properties: Path, scratch: Path) -> Command:
         main = ("kafka.Kafka", str(properties))
         return Command(
-            arguments=java_command(self._java, self._jars, self._heap, scratch, main),
+            arguments=java_command(self._java, self._options, self._jars, scratch, main),
             environment=_environment(),
             directory=self._folder,
             log=self._folder / "broker.log",
@@ -65,7 +65,7 @@ class BrokerNode:
     def _format(self, properties: Path, cluster_id: str, scratch: Path) -> None:
         main = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
         done = subprocess.run(  # noqa: S603 - the java that was found, our arguments
-            java_command(self._java, self._jars, 128, scratch, main),
+            java_command(self._java, ["-Xmx128m"], self._jars, scratch, main),
             env=_environment(),
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
