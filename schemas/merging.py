@@ -118,8 +118,10 @@ def united_history(entries: set[str], latest: str) -> list[str]:
 
 def counted_attempts(row: DeliveryTo) -> int:
     """Return how many attempts the row itself knows of, MAX_HISTORY at most: what was cut off can't be counted."""
-    known = sum(not _is_rejection(entry) for entry in row.history) + (row.status != "rejected")
-    return min(known, MAX_HISTORY)
+    latest = int(row.status != "rejected")
+    if not row.history:
+        return latest
+    return min(sum(not _is_rejection(entry) for entry in row.history) + latest, MAX_HISTORY)
 
 
 def normalise_delivery(row: DeliveryTo) -> None:

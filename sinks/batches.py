@@ -130,6 +130,7 @@ def _keep(lines: dict[LineKey, _Line], record: _Line) -> None:
         lines[name] = record
 
 
+@lru_cache(maxsize=8192)  # the fields of a record, and records of one second, share theirs
 def _moment(text: str) -> str:
     """Return the time as we spell it: two spellings of one moment must not be two keys."""
     if _is_spelled(text) and _is_day(text[:10]):

@@ -3,12 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from schemas.errors import BadRecordError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.batches import Batch
 from sinks.dead_letters import MOST_IN_A_ROW, DeadLetters
-from sinks.writing import REFUSALS, Positions, TopicPartition, Writer
+from sinks.writing import REFUSALS, Copies, Positions, TopicPartition, Writer, copies_of
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Records, ready to be stored."""
+
+    records: Sequence[Any]
+    batch: Batch
+    refused: dict[int, str]
+    """Why some can't be read, by their place."""
+    copies: Copies | None
+    """None where the texts can't be made: storing will tell of which record."""
 
 
 class Store:
@@ -19,19 +32,28 @@ class Store:
         self._topics: Final = topics
         self._letters = DeadLetters(settings, topics.dead_letter.name)
 
-    def store(self, writer: Writer, records: Sequence[Any], positions: Mapping[TopicPartition, Positions]) -> None:
-        """Store *records* and *positions*, both or neither.
+    def prepare(self, records: Sequence[Any]) -> Prepared:
+        """Do what needs no database; nobody is told of anything yet."""
+        refused: dict[int, str] = {}
+        batch = self._batch_of(records, range(len(records)), refused)
+        try:
+            copies = copies_of(batch)
+        except ValueError:
+            copies = None
+        return Prepared(records, batch, refused, copies)
+
+    def store(self, writer: Writer, prepared: Prepared, positions: Mapping[TopicPartition, Positions]) -> None:
+        """Store what is *prepared* and *positions*, both or neither.
 
         Raises ConfigurationError (nothing but bad records), TryAgainLaterError (no place for dead letters),
         PositionMovedError, and what psycopg2 raises for a server that does not do its part.
         """
-        refused: dict[int, str] = {}
-        batch = self._batch_of(records, range(len(records)), refused)
+        records, refused = prepared.records, prepared.refused
         if refused:
             self._letters.check(records, refused)
             self._letters.write(records, refused)
         try:
-            writer.write(batch, positions)
+            writer.write(prepared.batch, positions, prepared.copies)
         except REFUSALS as error:
             found: dict[int, str] = {}
             readable = [place for place in range(len(records)) if place not in refused]

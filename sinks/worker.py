@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
 import psycopg2
@@ -88,9 +89,15 @@ class _Sink:
         self._at_end: set[Partition] = set()
         self._records: list[Any] = []
         self._pause = _FIRST_PAUSE
+        # PostgreSQL merges one batch while the next one is read and prepared; one at a time, over one connection.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sink-write")
+        self._writing: Future[None] | None = None
+        self._written: dict[Partition, int] = {}
+        """The offsets that the batch that is being written leads to."""
 
     def close(self) -> None:
-        """Leave the group and the database."""
+        """Leave the group and the database, after what is being written."""
+        self._executor.shutdown()
         self._consumer.close()
         self._writer.close()
 
@@ -121,6 +128,10 @@ class _Sink:
                 log.warning("the database does not answer; trying on", why=_line(error), pause=self._pause)
                 self._start_afresh()
                 self._connect_again()
+        try:
+            self._finish_writing()
+        except (PositionMovedError, *_LOST) as error:
+            log.warning("the last batch was not stored: whoever comes next reads it again", why=_line(error))
 
     def _check_topics(self, names: Iterable[str]) -> None:
         try:
@@ -171,16 +182,28 @@ class _Sink:
         }
 
     def _write(self) -> None:
+        """Hand what was read over to be written, when the batch before it is."""
         positions = self._moved()
-        if not positions:
+        prepared = self._store.prepare(self._records) if positions else None
+        self._finish_writing()
+        if prepared is None:
             return
-        self._store.store(self._writer, self._records, positions)
         self._records = []
+        self._written = {partition: position.next for partition, position in positions.items()}
+        self._expected |= self._written
+        self._writing = self._executor.submit(self._store.store, self._writer, prepared, positions)
+
+    def _finish_writing(self) -> None:
+        """Wait for the batch that is being written, if one is. Raises what kept it from being stored."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        writing.result()
         self._pause = _FIRST_PAUSE
-        for partition, position in positions.items():
-            self._expected[partition] = position.next
-        offsets = [TopicPartition(topic, number, p.next) for (topic, number), p in positions.items()]
-        self._consumer.commit(offsets=offsets, asynchronous=True)  # for tools that show the lag; nothing depends on it
+        # For tools that show the lag; nothing depends on it.
+        offsets = [TopicPartition(*at, offset) for at, offset in self._written.items() if at in self._expected]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _connect_again(self) -> None:
         """Stay in the group while the database is away, reading nothing, until it answers or a stop comes."""
@@ -210,6 +233,8 @@ class _Sink:
         consumer.assign([])
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        if self._writing is not None:  # whoever has them next begins behind it
+            wait([self._writing], _STOP_SECONDS)
         self._forget()
         self._assigned, self._placed = [], True
         consumer.unassign()
@@ -219,6 +244,7 @@ class _Sink:
 
     def _place(self) -> None:
         """Begin to read the assigned partitions where the database is."""
+        self._finish_writing()
         positions = self._writer.positions(sorted({partition.topic for partition in self._assigned}))
         places = []
         for partition in self._assigned:

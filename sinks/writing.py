@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psycopg2
@@ -19,6 +19,9 @@ from sinks.day_partitions import DayPartitions
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text
 
 TopicPartition = tuple[str, int]
+
+Copies = Sequence[tuple[Staged, bytes]]
+"""The COPY texts of a batch."""
 
 REFUSALS: Final = (
     psycopg2.DataError,
@@ -45,6 +48,17 @@ class Positions(msgspec.Struct, frozen=True):
 def query(name: str) -> str:
     """Return the statement in ``sinks/queries/{name}.sql``."""
     return (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def copies_of(batch: Batch) -> Copies:
+    """Return the COPY texts of *batch*. Raises ValueError for a text that no encoding has."""
+    rows: tuple[tuple[Staged, Mapping[Any, msgspec.Struct]], ...] = (
+        (FROM, batch.messages),
+        (TO, batch.deliveries),
+        (NOQUEUE, batch.rejections),
+        (TLS_SESSIONS, batch.sessions),
+    )
+    return [(staged, copy_text(staged.columns, list(found.values()))) for staged, found in rows if found]
 
 
 class Writer:
@@ -81,8 +95,8 @@ class Writer:
             )
             return {(topic, partition): offset for topic, partition, offset in cursor.fetchall()}
 
-    def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions]) -> None:
-        """Store *batch* and *positions*, both or neither.
+    def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions], copies: Copies | None = None) -> None:
+        """Store *batch* and *positions*, both or neither; *copies* are those of the batch, if they were made before.
 
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
@@ -90,7 +104,7 @@ class Writer:
         with self._connection, self._connection.cursor() as cursor:
             for partition, position in sorted(positions.items()):
                 _advance(cursor, partition, position)
-            self._merge(cursor, batch)
+            self._merge(cursor, batch, copies_of(batch) if copies is None else copies)
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
@@ -100,7 +114,7 @@ class Writer:
         try:
             self._days.ensure(batch.days())
             with self._connection.cursor() as cursor:
-                self._merge(cursor, batch)
+                self._merge(cursor, batch, copies_of(batch))
         except REFUSALS as error:
             return " ".join(str(error).split()) or type(error).__name__
         finally:
@@ -113,7 +127,7 @@ class Writer:
         with suppress(psycopg2.Error):
             self._connection.cancel()
 
-    def _merge(self, cursor: Cursor, batch: Batch) -> None:
+    def _merge(self, cursor: Cursor, batch: Batch, copies: Copies) -> None:
         if batch.withdrawn:
             keys = list(zip(*batch.withdrawn, strict=True))
             for table in ("delivery_from", "delivery_to"):
@@ -123,10 +137,8 @@ class Writer:
                     f"AND {table}.queue_id = gone.queue_id AND {table}.host = gone.host AND {table}.origin < 2",
                     [list(column) for column in keys],
                 )
-        _stage(cursor, FROM, list(batch.messages.values()))
-        _stage(cursor, TO, list(batch.deliveries.values()))
-        _stage(cursor, NOQUEUE, list(batch.rejections.values()))
-        _stage(cursor, TLS_SESSIONS, list(batch.sessions.values()))
+        for staged, text in copies:
+            cursor.copy_expert(staged.copy, io.BytesIO(text))
         if batch.messages:
             cursor.execute("EXECUTE merge_from")
         if batch.deliveries:
@@ -156,11 +168,6 @@ class Writer:
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
             cursor.execute(self._find_joins, given)
-
-
-def _stage(cursor: Cursor, staged: Staged, rows: Sequence[msgspec.Struct]) -> None:
-    if rows:
-        cursor.copy_expert(staged.copy, io.StringIO(copy_text(staged.columns, rows)))
 
 
 def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:
