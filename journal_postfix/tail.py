@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
 from schemas.errors import TryAgainLaterError
@@ -31,6 +31,12 @@ class Tail:
 
     def news(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of the records since the last call, at first of all. Raises TryAgainLaterError."""
+        for message in self.messages():
+            if (value := message.value()) is not None:
+                yield message.key() or b"", value
+
+    def messages(self) -> Iterator[Message]:
+        """Yield the records since the last call, also those without a value. Raises TryAgainLaterError."""
         deadline = time.monotonic() + TIMEOUT
         try:
             while True:
@@ -41,8 +47,7 @@ class Tail:
                     break
                 error = message.error()
                 if error is None:
-                    if (value := message.value()) is not None:
-                        yield message.key() or b"", value
+                    yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
                     self._at_end_once = True
                 elif (

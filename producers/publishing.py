@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.acknowledgements import Acknowledgements, Stretch
 from producers.broker_errors import explained
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, letter_key
 from schemas.errors import JournalPostfixError, TryAgainLaterError
 from schemas.kafka import client_config
 from schemas.keys import partition_of
@@ -75,7 +75,7 @@ class Publisher:
 
     def bury(self, letter: DeadLetter) -> None:
         """Send a dead letter; raises as `send` does."""
-        key = (letter.source or "").encode()
+        key = letter_key(letter)
         value = msgspec.json.encode(letter)
         self._send(self._dead.name, self._partition(self._dead, key), key, value, self._acknowledgements.sent)
 

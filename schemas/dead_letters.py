@@ -1,4 +1,8 @@
-"""What could not be used and why: ``postfix.dead-letter``, JSON. Kept so that a person can look and feed it again."""
+"""What could not be used and why: ``postfix.dead-letter``, JSON. Kept so that a person can look and feed it again.
+
+A stage that is killed may write a letter twice: letters of one key are one, but for those of producers, whose key is
+the source. A record without a value says that the letter of its key was retried, and stored.
+"""
 
 from typing import Final
 
@@ -31,6 +35,13 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The record or line, cut to MAX_VALUE; base64 in JSON, like `key`."""
     length: int = 0
     """Its whole length in bytes."""
+
+
+def letter_key(letter: DeadLetter) -> bytes:
+    """Return the Kafka key: what names the refused record, ``topic/partition/offset``; a producer's: its source."""
+    if letter.topic is None:
+        return (letter.source or "").encode()
+    return f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
 
 
 _decode = msgspec.json.Decoder(DeadLetter).decode

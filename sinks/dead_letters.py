@@ -7,14 +7,11 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import Producer
 
-from schemas.dead_letters import MAX_VALUE, DeadLetter
+from schemas.dead_letters import MAX_VALUE, DeadLetter, letter_key
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import client_config
 from schemas.settings import Settings
-
-MOST_IN_A_ROW: Final = 100
-"""Refused records without a stored one between before the stage halts: a bad release must not drain a topic."""
 
 _FLUSH_SECONDS: Final = 15
 _MOST_REASON: Final = 500
@@ -25,33 +22,42 @@ Refusals = Mapping[int, str]
 """Why records of a batch can't be stored, by their place in it."""
 
 
-def runs(count: int, refused: Refusals, before: int) -> tuple[int, int]:
-    """Return the longest run of refused records among *count*, and that at the end; *before* came directly before."""
-    longest = run = before
-    for place in range(count):
-        run = run + 1 if place in refused else 0
-        longest = max(longest, run)
-    return longest, run
+Runs = Mapping[tuple[str, int], int]
+"""How many records of a partition were refused one after the other, up to where it is."""
 
 
 class DeadLetters:
-    """Writes dead letters, and halts where there is nothing else."""
+    """Writes dead letters, and halts where there is nothing else: a bad release must not drain a topic into them."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         """Write to *topic*."""
         self._topic = topic
         self._producer = Producer({**client_config(settings.kafka, "journal-postfix-sink"), "enable.idempotence": True})
-        self._before = 0
+        self._limit = settings.sink.bad_records_in_a_row
+        self._runs: dict[tuple[str, int], int] = {}
 
-    def check(self, records: Sequence[Any], refused: Refusals) -> None:
-        """Raise ConfigurationError where too many records in a row are refused; these are in no topic then."""
-        longest, _ = runs(len(records), refused, self._before)
-        if longest > MOST_IN_A_ROW:
-            last = max(refused)
-            raise ConfigurationError(
-                f"{longest} records in a row can't be stored, such as {_where(records[last])}: {refused[last]}; "
-                "halted, none of them was skipped. Look at what writes to this topic, and at the versions of the stages"
-            )
+    def resume(self, runs: Runs) -> None:
+        """Go on from what the database says of the assigned partitions."""
+        self._runs = dict(runs)
+
+    def check(self, records: Sequence[Any], refused: Refusals) -> Runs:
+        """Return the runs of refused records after *records*.
+
+        Raises ConfigurationError where one is too long; the refused of *records* are in no topic then.
+        """
+        runs = dict(self._runs)
+        if not refused and not any(runs.values()):
+            return runs
+        for place, record in enumerate(records):
+            at = (record.topic(), record.partition())
+            run = runs[at] = runs.get(at, 0) + 1 if place in refused else 0
+            if run > self._limit:
+                raise ConfigurationError(
+                    f"more than {self._limit} records in a row can't be stored, such as {_where(record)}: "
+                    f"{refused[place]}; halted, none of them was skipped. Look at what writes to this topic, and at "
+                    "the versions of the stages; to pass over them all the same, raise sink.bad_records_in_a_row"
+                )
+        return runs
 
     def write(self, records: Sequence[Any], refused: Refusals) -> None:
         """Write the refused ones of *records* and wait until Kafka has them. Raises TryAgainLaterError."""
@@ -72,20 +78,19 @@ class DeadLetters:
                 value=value[:MAX_VALUE],
                 length=len(value),
             )
-            key = f"{record.topic()}/{record.partition()}/{record.offset()}".encode()
             self._producer.produce(
                 self._topic,
                 encode_record(letter),
-                key,
+                letter_key(letter),
                 on_delivery=lambda error, _: failures.append(error.str()) if error else None,
             )
         if self._producer.flush(_FLUSH_SECONDS) or failures:
             why = failures[0] if failures else "no answer"
             raise TryAgainLaterError(f"Kafka does not take dead letters for {self._topic} ({why}); nothing was skipped")
 
-    def stored(self, count: int, refused: Refusals) -> None:
-        """Note that the others of *count* records were stored."""
-        _, self._before = runs(count, refused, self._before)
+    def stored(self, runs: Runs) -> None:
+        """Note that what led to *runs* was stored."""
+        self._runs = dict(runs)
 
 
 def _where(record: Any) -> str:

@@ -9,8 +9,10 @@ from schemas.errors import BadRecordError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.batches import Batch
-from sinks.dead_letters import MOST_IN_A_ROW, DeadLetters
+from sinks.dead_letters import DeadLetters, Runs
 from sinks.writing import REFUSALS, Copies, Positions, TopicPartition, Writer, copies_of
+
+_CHECKED_EVERY: Final = 100
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -32,6 +34,10 @@ class Store:
         self._topics: Final = topics
         self._letters = DeadLetters(settings, topics.dead_letter.name)
 
+    def resume(self, runs: Runs) -> None:
+        """Go on with the partitions of *runs*, as the database has them."""
+        self._letters.resume(runs)
+
     def prepare(self, records: Sequence[Any]) -> Prepared:
         """Do what needs no database; nobody is told of anything yet."""
         refused: dict[int, str] = {}
@@ -49,23 +55,22 @@ class Store:
         PositionMovedError, and what psycopg2 raises for a server that does not do its part.
         """
         records, refused = prepared.records, prepared.refused
+        runs = self._letters.check(records, refused)
         if refused:
-            self._letters.check(records, refused)
             self._letters.write(records, refused)
         try:
-            writer.write(prepared.batch, positions, prepared.copies)
+            writer.write(prepared.batch, _with(positions, runs), prepared.copies)
         except REFUSALS as error:
             found: dict[int, str] = {}
             readable = [place for place in range(len(records)) if place not in refused]
             self._find_refused(writer, records, readable, found)
             if not found:
                 raise TryAgainLaterError(f"PostgreSQL refused a batch, but none of its records: {error}") from error
-            refused |= found
-            self._letters.check(records, refused)
+            runs = self._letters.check(records, refused | found)
             self._letters.write(records, found)
             places = [place for place in readable if place not in found]
-            writer.write(self._batch_of(records, places, {}), positions)
-        self._letters.stored(len(records), refused)
+            writer.write(self._batch_of(records, places, {}), _with(positions, runs))
+        self._letters.stored(runs)
 
     def _batch_of(self, records: Sequence[Any], places: Sequence[int], refused: dict[int, str]) -> Batch:
         """Return the batch of the records at *places*; those that can't be read go to *refused*."""
@@ -82,7 +87,7 @@ class Store:
         self, writer: Writer, records: Sequence[Any], places: Sequence[int], found: dict[int, str]
     ) -> None:
         """Halve *places* until the records that PostgreSQL refuses stand alone; stop where there is nothing else."""
-        if len(found) > MOST_IN_A_ROW:
+        if len(found) % _CHECKED_EVERY == _CHECKED_EVERY - 1:  # nothing but bad ones: that need not go on
             self._letters.check(records, found)
         if not places or (reason := writer.refusal(self._batch_of(records, places, {}))) is None:
             return
@@ -92,3 +97,7 @@ class Store:
         half = len(places) // 2
         self._find_refused(writer, records, places[:half], found)
         self._find_refused(writer, records, places[half:], found)
+
+
+def _with(positions: Mapping[TopicPartition, Positions], runs: Runs) -> dict[TopicPartition, Positions]:
+    return {at: Positions(position.expected, position.next, runs.get(at, 0)) for at, position in positions.items()}

@@ -247,14 +247,17 @@ class _Sink:
         self._finish_writing()
         positions = self._writer.positions(sorted({partition.topic for partition in self._assigned}))
         places = []
+        runs: dict[Partition, int] = {}
         for partition in self._assigned:
             key = (partition.topic, partition.partition)
-            position = self._expected[key] = positions.get(key)
+            position, runs[key] = positions.get(key, (None, 0))
+            self._expected[key] = position
             if position is not None:
                 low, high = self._ends(partition)
                 if not low <= position <= high:
                     raise _position_lost(key, position, f"the topic has {low} to {high}")
             places.append(TopicPartition(*key, OFFSET_BEGINNING if position is None else position))
+        self._store.resume(runs)
         self._consumer.assign(places)
         self._placed = True
         log.info("partitions assigned", count=len(places))

@@ -43,6 +43,8 @@ class Positions(msgspec.Struct, frozen=True):
 
     expected: int | None
     next: int
+    refused_in_a_row: int = 0
+    """Of the records before `next`, how many could not be stored one after the other."""
 
 
 def query(name: str) -> str:
@@ -87,13 +89,17 @@ class Writer:
         """Close the connection."""
         self._connection.close()
 
-    def positions(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
-        """Return the next offset of each partition of *topics* that was written before."""
+    def positions(self, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return the next offset of each partition of *topics* that was written before.
+
+        With it comes how many records before it could not be stored, one after the other.
+        """
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(
-                "SELECT topic, partition, next_offset FROM sink_positions WHERE topic = ANY(%s)", (list(topics),)
+                "SELECT topic, partition, next_offset, refused_in_a_row FROM sink_positions WHERE topic = ANY(%s)",
+                (list(topics),),
             )
-            return {(topic, partition): offset for topic, partition, offset in cursor.fetchall()}
+            return {(topic, partition): (offset, refused) for topic, partition, offset, refused in cursor.fetchall()}
 
     def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions], copies: Copies | None = None) -> None:
         """Store *batch* and *positions*, both or neither; *copies* are those of the batch, if they were made before.
@@ -173,14 +179,15 @@ class Writer:
 def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:
     if position.expected is None:
         cursor.execute(
-            "INSERT INTO sink_positions (topic, partition, next_offset) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (*partition, position.next),
+            "INSERT INTO sink_positions (topic, partition, next_offset, refused_in_a_row) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT DO NOTHING",
+            (*partition, position.next, position.refused_in_a_row),
         )
     else:
         cursor.execute(
-            "UPDATE sink_positions SET next_offset = %s, updated_at = now() "
+            "UPDATE sink_positions SET next_offset = %s, refused_in_a_row = %s, updated_at = now() "
             "WHERE topic = %s AND partition = %s AND next_offset = %s",
-            (position.next, *partition, position.expected),
+            (position.next, position.refused_in_a_row, *partition, position.expected),
         )
     if cursor.rowcount != 1:
         raise PositionMovedError(f"{partition[0]}[{partition[1]}] is not at {position.expected} any more")

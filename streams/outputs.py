@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, letter_key
 from schemas.deliveries import (
     ORIGIN_SURE,
     ORIGIN_UNSEEN,
@@ -98,8 +98,7 @@ class Outputs:
 
     def write_dead_letter(self, letter: DeadLetter) -> None:
         """Write a record that could not be used."""
-        key = f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
-        self._writes.append(Write(self._topics.dead_letter.name, key, encode_record(letter), 0))
+        self._writes.append(Write(self._topics.dead_letter.name, letter_key(letter), encode_record(letter), 0))
 
     def store(self, message: Message) -> None:
         """Write an unfinished message to the changelog."""

@@ -23,12 +23,12 @@ from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 from schemas.topics import Topics, topics_of
 from sinks import worker
-from sinks.dead_letters import MOST_IN_A_ROW
 from sinks.migrating import migrate
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 PATIENCE = 40.0
+MOST_IN_A_ROW = Settings().sink.bad_records_in_a_row
 
 
 @pytest.fixture
@@ -333,6 +333,17 @@ def test_nothing_but_bad_records_halts_it(
     )
     assert not skipped or skipped[0][0] <= MOST_IN_A_ROW
     assert len(letters(settings, stream.topics, 0)) <= MOST_IN_A_ROW
+    written = letters(settings, stream.topics, 0)
+    again = start(few).join()  # what a supervisor does
+    assert isinstance(again, ConfigurationError)
+    assert letters(settings, stream.topics, 0) == written
+    passing = settings.model_copy(
+        update={"sink": settings.sink.model_copy(update={"batch_rows": batch_rows, "bad_records_in_a_row": 300})}
+    )
+    sink = start(passing)
+    reached(settings, query, (sink,))
+    assert sink.end() is None
+    assert {letter.offset for letter in letters(settings, stream.topics, 300)} == set(range(300))
 
 
 def test_it_outlives_its_connection(settings: Settings, stream: Stream, query: Any, start: Any) -> None:

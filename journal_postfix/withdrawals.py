@@ -1,0 +1,78 @@
+"""Rows that the stream stage took back after they were refused: to store them now would bring them back.
+
+It does so where a message's arrival turns out to be another: its rows come again under that one, and a record without
+a value takes the place of the old one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
+from journal_postfix.dead_letters import Letter
+from schemas.errors import TryAgainLaterError
+from schemas.settings import Settings
+from schemas.topics import Topics
+
+_AT_ONCE: Final = 5_000
+
+_Place = tuple[str, int]
+
+
+def withdrawn(settings: Settings, topics: Topics, letters: Sequence[Letter]) -> set[int]:
+    """Return the numbers of those of *letters*, refused by the sink, whose row was taken back later.
+
+    Reads the output topics from the first of them on. Raises TryAgainLaterError and ConfigurationError.
+    """
+    compacted = {topics.delivery_from.name, topics.delivery_to.name}
+    refused: dict[_Place, dict[bytes, list[Letter]]] = {}
+    starts: dict[_Place, int] = {}
+    for letter in letters:
+        found = letter.letter
+        if found.topic in compacted and found.key and found.partition is not None and found.offset is not None:
+            place = (found.topic, found.partition)
+            refused.setdefault(place, {}).setdefault(found.key, []).append(letter)
+            starts[place] = min(found.offset, starts.get(place, found.offset))
+    return {
+        letter.number
+        for place, key, offset in _tombstones(settings, starts)
+        for letter in refused[place].get(key, ())
+        if offset > (letter.letter.offset or 0)
+    }
+
+
+def _tombstones(settings: Settings, starts: Mapping[_Place, int]) -> Iterator[tuple[_Place, bytes, int]]:
+    """Yield partition, key and offset of the records without a value from *starts* to the ends."""
+    if not starts:
+        return
+    consumer = Consumer(
+        quiet_config(settings, "journal-postfix-retry")
+        | {
+            "group.id": "journal-postfix-unused",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+    )
+    unread = set(starts)
+    try:
+        consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+        while unread:
+            records: list[Any] = consumer.consume(_AT_ONCE, TIMEOUT)
+            if not records:
+                raise TryAgainLaterError(f"{brokers_named(settings)} gives no records of {min(unread)[0]}")
+            for record in records:
+                place, error = (record.topic(), record.partition()), record.error()
+                if error is None:
+                    if record.value() is None:
+                        yield place, record.key() or b"", record.offset()
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
+                    unread.discard(place)
+                elif not error.retriable():
+                    raise TryAgainLaterError(f"{brokers_named(settings)}: cannot read {place[0]}: {error.str()}")
+    except KafkaException as error:
+        raise TryAgainLaterError(f"{brokers_named(settings)}: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
