@@ -199,6 +199,9 @@ class SinkSettings(_Section):
     )
     batch_ms: int = Field(500, ge=1, le=60_000, description="longest time that a row waits for others")
     days_ahead: int = Field(3, ge=1, le=60, description="day partitions made before they are needed")
+    session_timeout_seconds: float = Field(
+        10, ge=6, le=1800, description="a sink silent that long loses its partitions"
+    )
     bad_records_in_a_row: int = Field(
         100, ge=1, description="records of a partition that can't be stored before it halts; raise it to pass over more"
     )

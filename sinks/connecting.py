@@ -17,6 +17,10 @@ _NOTICE_A_DEAD_SERVER: Final = {
 """A host that vanishes says nothing: without these, libpq would wait for a quarter of an hour."""
 
 
+_IDLE_SECONDS: Final = 10
+"""How long PostgreSQL bears a transaction in which nothing happens: a stage that is frozen must not lock out others."""
+
+
 def connect(database: DatabaseSettings) -> Connection:
     """Return a new connection.
 
@@ -29,6 +33,7 @@ def connect(database: DatabaseSettings) -> Connection:
         raise refusal(error, database) from None  # its text would repeat the parameters
     with connection, connection.cursor() as cursor:
         cursor.execute("SET client_min_messages = warning")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
     return connection
 
 

@@ -74,7 +74,8 @@ class _Sink:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
-                "session.timeout.ms": 10_000,
+                "session.timeout.ms": int(settings.sink.session_timeout_seconds * 1000),
+                "heartbeat.interval.ms": int(settings.sink.session_timeout_seconds * 1000 / 5),
                 "queued.max.messages.kbytes": 32 * 1024,
                 "fetch.wait.max.ms": 100,
                 # A slot's messages and their recipients, in partitions of one number, go to one sink.

@@ -108,9 +108,11 @@ class Writer:
         """
         self._days.ensure(batch.days())
         with self._connection, self._connection.cursor() as cursor:
+            # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
+            _stage(cursor, copies_of(batch) if copies is None else copies)
             for partition, position in sorted(positions.items()):
                 _advance(cursor, partition, position)
-            self._merge(cursor, batch, copies_of(batch) if copies is None else copies)
+            self._merge(cursor, batch)
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
@@ -120,7 +122,8 @@ class Writer:
         try:
             self._days.ensure(batch.days())
             with self._connection.cursor() as cursor:
-                self._merge(cursor, batch, copies_of(batch))
+                _stage(cursor, copies_of(batch))
+                self._merge(cursor, batch)
         except REFUSALS as error:
             return " ".join(str(error).split()) or type(error).__name__
         finally:
@@ -133,7 +136,7 @@ class Writer:
         with suppress(psycopg2.Error):
             self._connection.cancel()
 
-    def _merge(self, cursor: Cursor, batch: Batch, copies: Copies) -> None:
+    def _merge(self, cursor: Cursor, batch: Batch) -> None:
         if batch.withdrawn:
             keys = list(zip(*batch.withdrawn, strict=True))
             for table in ("delivery_from", "delivery_to"):
@@ -143,8 +146,6 @@ class Writer:
                     f"AND {table}.queue_id = gone.queue_id AND {table}.host = gone.host AND {table}.origin < 2",
                     [list(column) for column in keys],
                 )
-        for staged, text in copies:
-            cursor.copy_expert(staged.copy, io.BytesIO(text))
         if batch.messages:
             cursor.execute("EXECUTE merge_from")
         if batch.deliveries:
@@ -174,6 +175,11 @@ class Writer:
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
             cursor.execute(self._find_joins, given)
+
+
+def _stage(cursor: Cursor, copies: Copies) -> None:
+    for staged, text in copies:
+        cursor.copy_expert(staged.copy, io.BytesIO(text))
 
 
 def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:
