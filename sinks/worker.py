@@ -54,7 +54,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             ended.set()
             sink.close()
     except _LOST as error:  # while it started; later ones are ridden out
-        raise TryAgainLaterError(f"the database went away: {_line(error)}") from error
+        raise TryAgainLaterError(f"the database can't be used now: {_line(error)}") from error
     except psycopg2.Error as error:
         raise unusable(error, settings.database) from error
 

@@ -250,6 +250,7 @@ def sink_world(
 ) -> Iterator[SinkWorld]:
     """Run a load, and clean up whatever sinks are left."""
     world = SinkWorld(settings, tally, folder, watched)
+    world.records.more()  # so that a sink which has stored it all has begun
     world.records.start()
     try:
         yield world
