@@ -4,10 +4,11 @@ It does so where a message's arrival turns out to be another: its rows come agai
 a value takes the place of the old one.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
 from journal_postfix.dead_letters import Letter
@@ -16,6 +17,7 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 
 _AT_ONCE: Final = 5_000
+_GLANCE_SECONDS: Final = 0.1
 
 _Place = tuple[str, int]
 
@@ -43,36 +45,43 @@ def withdrawn(settings: Settings, topics: Topics, letters: Sequence[Letter]) -> 
 
 
 def _tombstones(settings: Settings, starts: Mapping[_Place, int]) -> Iterator[tuple[_Place, bytes, int]]:
-    """Yield partition, key and offset of the records without a value from *starts* to the ends."""
+    """Yield partition, key and offset of the records without a value from *starts* to the present ends."""
     if not starts:
         return
-    consumer = Consumer(
-        quiet_config(settings, "journal-postfix-retry")
-        | {
-            "group.id": "journal-postfix-unused",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
-    unread = set(starts)
+    config = {
+        "group.id": "journal-postfix-unused",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+    }
+    consumer = Consumer(quiet_config(settings, "journal-postfix-retry") | config)
     try:
+        # Where there is no pause in what is written, no end is ever told.
+        ends = {place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in starts}
         consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-        while unread:
-            records: list[Any] = consumer.consume(_AT_ONCE, TIMEOUT)
-            if not records:
-                raise TryAgainLaterError(f"{brokers_named(settings)} gives no records of {min(unread)[0]}")
+        heard = time.monotonic()
+        while ends:
+            records: list[Any] = consumer.consume(_AT_ONCE, _GLANCE_SECONDS)
+            if records:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT:
+                raise TryAgainLaterError(f"{brokers_named(settings)} gives no records of {min(ends)[0]}")
             for record in records:
-                place, error = (record.topic(), record.partition()), record.error()
-                if error is None:
-                    if record.value() is None:
-                        yield place, record.key() or b"", record.offset()
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
-                    unread.discard(place)
-                elif not error.retriable():
-                    raise TryAgainLaterError(f"{brokers_named(settings)}: cannot read {place[0]}: {error.str()}")
+                place = (record.topic(), record.partition())
+                if _is_record(record, settings) and record.value() is None:
+                    yield place, record.key() or b"", record.offset()
+                if record.error() is not None or record.offset() + 1 >= ends.get(place, 0):
+                    ends.pop(place, None)
     except KafkaException as error:
         raise TryAgainLaterError(f"{brokers_named(settings)}: {error.args[0].str()}") from None
     finally:
         consumer.close()
+
+
+def _is_record(message: Message, settings: Settings) -> bool:
+    """Tell a record from the end of a partition. Raises TryAgainLaterError for anything else."""
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
+        raise TryAgainLaterError(f"{brokers_named(settings)}: cannot read {message.topic()}: {error.str()}")
+    return error is None

@@ -234,3 +234,14 @@ def test_which_ones_has_to_be_said(command: Command, words: tuple[str, ...]) -> 
     said = command("retry", *words)
     assert (said.returncode, said.stdout) == (2, "")
     assert "--all" in said.stderr
+
+
+def test_many_are_retried_while_the_sink_goes_on(
+    settings: Settings, command: Command, write: Any, topics: Topics
+) -> None:
+    many = [message(number, sender="a@s.test") for number in range(300)]
+    name = topics.delivery_from.name
+    write(*(letter("sink", name, at, encode_record(row), key=message_key(row)) for at, row in enumerate(many)))
+    done = command("retry", "--all")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "retried 300, still refused 0")
+    assert rows(settings, "SELECT count(*) FROM delivery_from") == [(300,)]
