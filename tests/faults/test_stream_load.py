@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kafka
 Records = Callable[..., list[tuple[bytes, bytes | None]]]
 
 RECIPIENTS = 100_000
-MOST_MEGABYTES = 500
+MOST_MEGABYTES = 700
 IN_FLIGHT = 1_000_000 if LONG else 20_000
 LINES_AT_ONCE = 200
 TO = "to=<{}>, relay=r[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn={}, status={}"
