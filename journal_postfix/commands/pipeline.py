@@ -11,6 +11,7 @@ from journal_postfix.commands.produce import Timezone, Year
 from journal_postfix.inputs import Inputs, default_inputs
 from journal_postfix.interrupts import interruptible
 from journal_postfix.readiness import WatchedStop, readiness
+from journal_postfix.supervision.workers import run_workers
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -59,28 +60,40 @@ def demo(settings: Settings) -> None:
     raise typer.Exit(demonstration.run(settings))
 
 
-def stream(settings: Settings) -> None:
+Workers = Annotated[
+    int, typer.Option(min=1, max=256, metavar="N", help="Processes on this host; a core each is what they can use.")
+]
+
+
+def stream(settings: Settings, *, workers: Workers = 1) -> None:
     """Turn raw lines into messages and deliveries (the Faust worker), until SIGTERM.
 
-    Run as many as there are partitions; Kafka divides the work among them.
+    Run as many workers as you like, on as many hosts, up to the number of partitions: Kafka divides the work among
+    them. One that dies is started again.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
     [cyan]journal-postfix stream --bootstrap-servers kafka:9092[/]
+    [cyan]journal-postfix stream --workers 4[/]
     """
     require_kafka(settings)
+    if workers > 1:
+        raise typer.Exit(_several(settings, "stream", workers))
     from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
 
     with readiness() as told:
         raise typer.Exit(worker.run(settings, told.ready))
 
 
-def sink(settings: Settings) -> None:
+def sink(settings: Settings, *, workers: Workers = 1) -> None:
     """Write messages and deliveries to PostgreSQL, until SIGTERM.
 
-    [bold]Example[/]
+    Kafka divides the partitions among all sinks, on one host or several. One that dies is started again.
+
+    [bold]Examples[/]
 
     [cyan]journal-postfix sink --bootstrap-servers kafka:9092 --database-host db.example.org[/]
+    [cyan]journal-postfix sink --workers 2[/]
     """
     require_kafka(settings)
     if settings.database.host is None:
@@ -88,9 +101,17 @@ def sink(settings: Settings) -> None:
             "no PostgreSQL is configured: set database.host (--database-host HOST, or the folder of its socket), "
             "or let `journal-postfix up` start an embedded one"
         )
+    if workers > 1:
+        raise typer.Exit(_several(settings, "sink", workers))
     from sinks import worker  # noqa: PLC0415 - only this command writes to the database
 
     with readiness() as told, interruptible() as interruption:
         interruption.on_first = told.stopping
         # Its first look is after it has reached both Kafka and PostgreSQL.
         worker.run(settings, WatchedStop(interruption.stop, told.ready))
+
+
+def _several(settings: Settings, stage: str, workers: int) -> int:
+    with readiness() as told, interruptible() as interruption:
+        interruption.on_first = told.stopping
+        return run_workers(settings, stage, workers, interruption, told.ready)
