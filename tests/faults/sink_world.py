@@ -216,6 +216,10 @@ class SinkWorld:
                 peaks.append(int(text.split("VmHWM:")[1].split()[0]) / 1024)
         return max(peaks)
 
+    def said(self, name: str) -> str:
+        """Return what a sink said."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")
+
     def story(self) -> str:
         """Return what the sinks said, the latest of each."""
         return "\n".join(
