@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
-.PHONY: demo test faults lint format up lock schemas debian clean help
+.PHONY: demo test faults bench lint format up lock schemas debian clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ test: $(VENV)/.development ## run all tests, with real Postfix, journald, Kafka 
 
 faults: $(VENV)/.development ## inject every fault, 20 times and more; FAST=1 for the short form, FAULT_SEED=N repeats a run
 	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest tests/faults
+
+bench: $(VENV)/.development ## measure parser, stream stage and pipeline; each of bench/*.py says what it takes
+	$(BIN)/python bench/parse.py
+	$(BIN)/python bench/stream.py
+	$(BIN)/python bench/pipeline.py
 
 lint: $(VENV)/.development ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
