@@ -7,6 +7,7 @@ that need them are skipped with the reason; with CI=true they fail.
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from schemas.errors import JournalPostfixError
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
 from schemas.topics import Topic, topics_of
 from sinks.migrating import migrate
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: what the tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
