@@ -55,6 +55,14 @@ def wait_for_log(folder: Path, text: str) -> None:
         time.sleep(0.01)
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Wait until SIGSTOP has arrived: of two signals that arrive at once, SIGTERM would be the first."""
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.01)
+
+
 def test_server_ends_when_its_parent_is_killed(
     tmp_path: Path, run_python: Callable[..., Any], ends_within: Callable[[int, float], bool]
 ) -> None:
@@ -86,7 +94,8 @@ def test_lock_is_held_until_the_server_of_a_killed_parent_is_gone(
 ) -> None:
     parent = run_python(PARENT, tmp_path)
     server, guard = map(int, parent.stdout.readline().split())
-    os.kill(server, signal.SIGSTOP)  # it can't stop in order now
+    os.kill(server, signal.SIGSTOP)
+    wait_until_stopped(server)  # it can't end in order now
     parent.kill()
     parent.wait()
     with pytest.raises(LockHeldError), locked(tmp_path / "lock", wait_seconds=0.5):
