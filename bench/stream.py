@@ -1,98 +1,94 @@
 """The stream stage: lines a second of workers as they run, over an embedded Kafka.
 
-    python bench/stream.py [LINES] [WORKERS] [PARTITIONS]
+    python bench/stream.py [--lines N] [--workers N] [--partitions N]
 
-The topic is filled first. Measured is from the first checkpoint on: what a start costs is not in it.
+The topic is filled first. Measured is from the first checkpoint on: what a start costs is not in it. Beside it: a bare
+aiokafka loop over the same topic, which only reads; and the same stage over a topic that holds one line a record.
 """
 
-import os
-import signal
-import subprocess
-import sys
-import tempfile
+import asyncio
 import time
 from pathlib import Path
+from typing import Final
 
-import psutil
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
-from logs import lines
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from figures import Figures, arguments
+from running import Progress, Stage, folder, kafka, produce, write_log
 
-from journal_postfix.local import EmbeddedBroker
-from journal_postfix.supervision.environment import environment_of
-from journal_postfix.topics import make
-from schemas.progress import decode_progress
-from schemas.settings import KafkaSettings, ProducerSettings, Settings
+from schemas.raw import decode_batch
+from schemas.settings import Settings
 from schemas.topics import topics_of
 
-SILENT_SECONDS = 60
-COMMAND = [sys.executable, "-m", "journal_postfix"]
+_SINGLE_LINES: Final = 20_000
 
 
-def cpu_of(processes: list[psutil.Process]) -> float:
-    """Return the CPU seconds of *processes*."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+async def read(settings: Settings, count: int) -> float:
+    """Read and decode *count* lines with aiokafka alone; return the seconds after the first record."""
+    topic = topics_of(settings.kafka, settings.stream).raw
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([TopicPartition(topic.name, number) for number in range(topic.partitions)])
+    await consumer.seek_to_beginning()
+    done, began = 0, 0.0
+    while done < count:
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            began = began or time.monotonic()
+            done += sum(len(decode_batch(record.value).lines) for record in records)
+    seconds = time.monotonic() - began
+    await consumer.stop()
+    return seconds
+
+
+def measure(settings: Settings, count: int, workers: int) -> tuple[float, float, float]:
+    """Run *workers* over the *count* lines that are there; return lines a second, CPU s a million, MB."""
+    progress = Progress(settings)
+    began = used = 0.0
+    first = 0
+    with Stage(settings, "stream", workers=workers) as stage:
+        for done in progress:
+            if not began:
+                began, used, first = time.monotonic(), stage.cpu(), done
+            if done >= count:
+                break
+        rate = (count - first) / (time.monotonic() - began)
+        cpu = (stage.cpu() - used) / (count - first) * 1e6
+        memory = stage.megabytes()
+    progress.close()
+    return rate, cpu, memory
+
+
+def single(path: Path, partitions: int) -> float:
+    """Return the lines a second where a record holds one line."""
+    count = write_log(path / "single.log", _SINGLE_LINES)
+    path = path / "single"
+    path.mkdir()
+    with kafka(path, partitions) as settings:
+        one = settings.model_copy(update={"producer": settings.producer.model_copy(update={"batch_lines": 1})})
+        produce(one, path.parent / "single.log")
+        return measure(one, count, 1)[0]
 
 
 def main() -> None:
     """Measure and print."""
-    wanted, workers, partitions = (
-        int(sys.argv[place]) if len(sys.argv) > place else default for place, default in ((1, 460_000), (2, 1), (3, 8))
+    options = arguments(
+        __doc__ or "",
+        lines=(460_000, "lines of the log"),
+        workers=(1, "stream workers"),
+        partitions=(8, "partitions of the topic"),
     )
-    with tempfile.TemporaryDirectory(prefix="journal-postfix-bench-") as name:
-        folder = Path(name)
-        log = folder / "mail.log"
-        with log.open("w") as file:
-            count = sum(bool(file.write(f"{line}\n")) for line in lines(wanted))
-        with EmbeddedBroker(folder / "kafka", Settings()) as broker:
-            kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=partitions)
-            settings = Settings(kafka=kafka, producer=ProducerSettings(timezone="UTC"))
-            make(settings)
-            environment = environment_of(settings, os.environ)
-            began = time.monotonic()
-            subprocess.run([*COMMAND, "produce", "logfile", str(log)], env=environment, check=True)
-            print(f"producer: {count / (time.monotonic() - began):,.0f} lines/s with its start")
-            measure(settings, environment, count, workers)
-
-
-def measure(settings: Settings, environment: dict[str, str], count: int, workers: int) -> None:
-    """Run *workers* over the *count* lines that are there, and print what that took."""
-    progress = topics_of(settings.kafka, settings.stream).progress.name
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap_servers,
-            "group.id": "bench",
-            "isolation.level": "read_committed",
-        }
-    )
-    consumer.assign([TopicPartition(progress, 0, OFFSET_END)])
-    consumer.poll(1)
-    running = [
-        subprocess.Popen([*COMMAND, "stream"], env=environment, stderr=subprocess.DEVNULL) for _ in range(workers)
-    ]
-    processes = [psutil.Process(process.pid) for process in running]
-    done: dict[bytes, int] = {}
-    began = used = first = heard = 0.0
-    while sum(done.values()) < count:
-        record = consumer.poll(1)
-        now = time.monotonic()
-        if record is None or record.error() is not None:
-            assert not heard or now - heard < SILENT_SECONDS, "the stream stage does not go on"
-            continue
-        heard = now
-        done[record.key() or b""] = decode_progress(record.value() or b"").lines
-        if not began:
-            began, used, first = now, cpu_of(processes), sum(done.values())
-    seconds, cpu, measured = time.monotonic() - began, cpu_of(processes) - used, count - first
-    memory = sum(process.memory_info().rss for process in processes) / 2**20
-    print(
-        f"{workers} workers: {measured / seconds:,.0f} lines/s, {cpu / measured * 1e6:.1f} CPU s per million lines, "
-        f"{memory:.0f} MB; load average {os.getloadavg()[0]:.1f}"
-    )
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    for process in running:
-        process.wait(20)
-    consumer.close()
+    figures = Figures(options)
+    with folder() as path:
+        count = write_log(path / "mail.log", options.lines)
+        with kafka(path, options.partitions) as settings:
+            figures.add("producer, with its start", count / produce(settings, path / "mail.log"), "lines/s")
+            bare = count / asyncio.run(read(settings, count))
+            rate, cpu, memory = measure(settings, count, options.workers)
+        figures.add("bare aiokafka loop", bare, "lines/s")
+        figures.add("stream stage", rate, "lines/s", ("the bare loop", bare))
+        figures.add("stream stage, CPU", cpu, "s per million lines")
+        figures.add("stream stage, memory", memory, "MB")
+        figures.add("one line a record", single(path, options.partitions), "lines/s", ("the stream stage", rate))
+    figures.close()
 
 
 if __name__ == "__main__":

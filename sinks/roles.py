@@ -24,6 +24,7 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "delivery_to": "SELECT, INSERT, UPDATE, DELETE",
     "noqueue": "SELECT, INSERT, UPDATE, DELETE",
     "tls_sessions": "SELECT, INSERT, UPDATE, DELETE",
+    "known_names": "SELECT, INSERT, UPDATE",
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }
@@ -36,6 +37,7 @@ READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
         "delivery_to",
         "noqueue",
         "tls_sessions",
+        "known_names",
         "sink_positions",
         "schema_migrations",
     ),

@@ -16,6 +16,7 @@ from schemas.settings import Settings
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
+from sinks.known_names import KnownNames
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text
 
 TopicPartition = tuple[str, int]
@@ -70,6 +71,7 @@ class Writer:
         """Connect and prepare. Raises ConfigurationError, TryAgainLaterError."""
         self._connection: Connection = connect(settings.database)
         self._days = DayPartitions(self._connection, settings.sink.days_ahead)
+        self._names = KnownNames(self._connection)
         self._lifetime = f"{settings.stream.queue_lifetime_days} days"
         with self._connection, self._connection.cursor() as cursor:
             for staged in (FROM, TO, NOQUEUE, TLS_SESSIONS):
@@ -107,6 +109,7 @@ class Writer:
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
         self._days.ensure(batch.days())
+        self._names.ensure(batch)
         with self._connection, self._connection.cursor() as cursor:
             # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
             _stage(cursor, copies_of(batch) if copies is None else copies)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW: Final = timedelta(hours=24)
 _FETCHED_AT_ONCE: Final = 2000
+MOST_NAMES: Final = 1000
+"""Names that are looked up one by one; where more fit, rows that have one are found soon by looking through them."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -41,18 +43,17 @@ def joined(conditions: Sequence[Condition], word: str = " AND ") -> Condition:
 
 
 def message_id_condition(column: str, message_id: str) -> Condition:
-    """Return that *column* is *message_id*, given with or without ``<>``: by its hash, which has an index."""
-    inner = message_id.strip().removeprefix("<").removesuffix(">")
-    return condition(f"hashtextextended({column}, 0) = hashtextextended(%s, 0) AND {column} = %s", inner, inner)
+    """Return that *column* is *message_id*, given with or without ``<>``."""
+    return condition(f"{column} = %s", message_id.strip().removeprefix("<").removesuffix(">"))
 
 
 def domain_of(column: str) -> str:
-    """Return the SQL expression of an address's domain that has an index."""
-    return f"lower(split_part({column}, '@', -1))"
+    """Return the SQL expression of an address's domain that has an index (``sinks/migrations/0001_tables.sql``)."""
+    return f"lower(substring({column} FROM '@([^@]*)$'))"
 
 
-def address_condition(column: str, asked: Asked) -> Condition:
-    """Return what *asked* means for *column*."""
+def address_condition(column: str, asked: Asked, names: Sequence[str] | None = None) -> Condition:
+    """Return what *asked* means for *column*; *names* are those that fit its pattern, if they are known."""
     match asked.kind:
         case "whole":
             if len(asked.values) == 1:  # keeps the order of an index that goes on with the time
@@ -60,6 +61,8 @@ def address_condition(column: str, asked: Asked) -> Condition:
             return condition(f"{column} = ANY(%s)", list(asked.values))
         case "domain":
             return condition(f"{domain_of(column)} = %s", *asked.values)
+        case _ if names is not None:
+            return condition(f"{column} = ANY(%s)", list(names))
         case _:
             return condition(f"lower({column}) LIKE %s", *asked.values)
 
@@ -78,9 +81,23 @@ def statuses(values: Iterable[str]) -> list[str]:
     return [value.strip().lower() for value in values]
 
 
-def client_condition(name: str, address: str, text: str) -> Condition:
-    """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``."""
+def client_condition(name: str, address: str, text: str, names: Sequence[str] | None = None) -> Condition:
+    """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``.
+
+    *names* are those that fit the pattern, if they are known.
+    """
     client = text.strip()
     if "*" in client:
-        return address_condition(name, Asked("pattern", (like(client),)))
+        return address_condition(name, Asked("pattern", (like(client),)), names)
     return joined([condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", client)], " OR ")
+
+
+def known_names(connection: "Connection", kind: str, pattern: str) -> list[str] | None:
+    """Return the names of *kind* in the database that fit the LIKE *pattern*; None where there are too many to list."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name FROM known_names WHERE kind = %s AND lower(name) LIKE %s LIMIT %s",
+            (kind, pattern, MOST_NAMES + 1),
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    return names if len(names) <= MOST_NAMES else None

@@ -9,7 +9,9 @@ from psycopg2.extras import RealDictCursor
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo
 from web.searches.addresses import spellings
+from web.searches.deliveries import newest
 from web.searches.journey import Hop
+from web.searches.windows import windows
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -55,21 +57,31 @@ def trace(connection: "Connection", word: str) -> list[Hop]:
 
 _BY_WORD: Final = {
     "queue_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE queue_id = %(word)s",
-    "message_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE "
-    "hashtextextended(message_id, 0) = hashtextextended(%(message_id)s, 0) AND message_id = %(message_id)s",
-    "sender": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE sender = ANY(%(addresses)s)",
-    "recipient": "SELECT DISTINCT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s)",
+    "message_id": "SELECT arrived_at, queue_id, host FROM delivery_from WHERE message_id = %(message_id)s",
 }
+_BY_ADDRESS: Final = (
+    "SELECT arrived_at, queue_id, host FROM delivery_from WHERE sender = ANY(%(addresses)s) AND {window} UNION "
+    "SELECT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s) AND {window}"
+)
+_WINDOW: Final = (
+    "arrived_at >= coalesce(%(since)s::timestamptz, '-infinity') "
+    "AND arrived_at < coalesce(%(until)s::timestamptz, 'infinity')"
+)
 
 
 def _find(connection: "Connection", word: str) -> list[Key]:
     inner = word.strip().removeprefix("<").removesuffix(">")
     parameters = {"word": word.strip(), "message_id": inner, "addresses": spellings(inner)}
+    newest_first = f"ORDER BY arrived_at DESC LIMIT {MOST_FOUND}"
     keys: set[Key] = set()
-    for column, query in _BY_WORD.items():
-        if column in {"sender", "recipient"} and "@" not in inner:
-            continue
-        keys.update(_keys(connection, f"{query} ORDER BY arrived_at DESC LIMIT {MOST_FOUND}", parameters))
+    for query in _BY_WORD.values():
+        keys.update(_keys(connection, f"{query} {newest_first}", parameters))
+    if "@" in inner:
+        by_address = f"{_BY_ADDRESS.format(window=_WINDOW)} {newest_first}"
+        for since, until in windows(newest(connection), None, None):
+            keys.update(_keys(connection, by_address, {**parameters, "since": since, "until": until}))
+            if len(keys) >= MOST_FOUND:
+                break
     return sorted(keys, reverse=True)[:MOST_FOUND]
 
 

@@ -72,6 +72,12 @@ class Mail:
         )
         with self._connection.cursor() as cursor:
             cursor.execute(query, values)
+            for kind, column in (("sender", "sender"), ("recipient", "recipient"), ("client", "client_name")):
+                if table != "noqueue" and row.get(column):  # as the sink does
+                    cursor.execute(
+                        "INSERT INTO known_names VALUES (%s, %s, '2026-11-23') ON CONFLICT DO NOTHING",
+                        (kind, row[column]),
+                    )
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +96,7 @@ def tables(migrated: DatabaseSettings) -> Iterator[DatabaseSettings]:
     yield migrated
     connection = connect(migrated)
     with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions")
+        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions, known_names")
     connection.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.errors import ConfigurationError
 from schemas.settings import DatabaseSettings
+from web.searches import conditions
 from web.searches.database import searching
 from web.searches.deliveries import FIELDS, DeliverySearch, query, search
 
@@ -69,6 +70,8 @@ def test_a_host_with_a_wrong_clock_does_not_hide_the_others(reading: "Connection
         ({"sender": "a%b@sub.example.org"}, []),
         ({"sender": "a*b@sub.example.org"}, ["D4"]),
         ({"sender": "a?b@*"}, []),
+        ({"sender": "*"}, ["D4", "C3", "B2", "B2"]),
+        ({"sender": "*", "client": "*"}, ["B2", "B2"]),
         ({"queue_id": "A1"}, ["A1"]),
         ({"queue_id": " B2 "}, ["B2", "B2"]),
         ({"message_id": "1@example.org"}, ["A1"]),
@@ -145,8 +148,31 @@ def test_values_never_become_sql() -> None:
         sender=evil, recipient=evil, queue_id=evil, message_id=evil, client=evil, status=(evil,), limit=3
     )
     for wanted in (asked, DeliverySearch(recipient=f"@{evil}", client=f"*{evil}", status=(evil,))):
-        assert "DROP" not in repr(query(wanted, NOON).sql)
-        assert any("DROP" in str(parameter).upper() for parameter in query(wanted, NOON).parameters)
+        for known in ({}, {"sender": [evil], "client": [evil]}):
+            asked_so = query(wanted, NOON, None, 3, known)
+            assert "DROP" not in repr(asked_so.sql)
+            assert any("DROP" in str(parameter).upper() for parameter in asked_so.parameters)
+
+
+def test_a_pattern_that_very_many_addresses_fit_finds_them_all_the_same(
+    reading: "Connection", mail: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "MOST_NAMES", 2)
+    for name in ("ann", "bob", "eve"):
+        mail.both(name, f"{name}@example.net", client_name=f"{name}.example.com", sender=f"{name}@example.org")
+    for wanted in ({"recipient": "*@example*"}, {"sender": "*@example*"}, {"client": "*example*"}):
+        assert len(found(reading, **wanted)) == 3
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 50])
+def test_the_newest_are_found_however_far_apart_they_are(reading: "Connection", mail: Any, limit: int) -> None:
+    hours = (0, 0.5, 1, 4, 5, 20, 21, 85, 340, 341, 1365, 9000)
+    for number, hour in enumerate(hours):
+        mail.both(f"Q{number}", "x@example.net", after=-hour * 3600, sender="a@example.org")
+    expected = [f"Q{number}>x@example.net" for number in range(len(hours))][:limit]
+    since = NOON - timedelta(days=400)
+    for wanted in ({"sender": "@example.org"}, {"recipient": "x@example.net"}, {"recipient": "*net"}, {}):
+        assert found(reading, since=since, limit=limit, **wanted) == expected
 
 
 def test_searches_only_read(reading: "Connection") -> None:

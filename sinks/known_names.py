@@ -1,0 +1,61 @@
+"""The addresses and clients' names that rows hold, each once: searches for a part of one look there first.
+
+They are stored before the rows, in a transaction of their own: one too many does no harm.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Final
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from sinks.batches import Batch
+
+MOST_CHARACTERS: Final = 600
+"""Of a name; a longer one is left out. An index takes no value of any length."""
+
+_REMEMBERED: Final = 200_000
+"""Names, twice: those that were stored today are not stored again."""
+
+_STORE: Final = (
+    "INSERT INTO known_names (kind, name, seen) SELECT kind, name, %s FROM unnest(%s::text[], %s::text[]) "
+    "AS given (kind, name) ORDER BY kind, name "  # in order, so that two sinks don't deadlock
+    "ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen WHERE known_names.seen < excluded.seen"
+)
+
+Name = tuple[str, str]
+"""Kind and name."""
+
+
+def names_of(batch: Batch) -> set[Name]:
+    """Return the names that the rows of *batch* hold."""
+    senders = {row.sender for row in batch.messages.values()}
+    clients = {row.client_name for row in batch.messages.values()}
+    recipients = {row.recipient for row in batch.deliveries.values()}
+    kinds = (("sender", senders), ("client", clients), ("recipient", recipients))
+    return {(kind, name) for kind, found in kinds for name in found if name and len(name) <= MOST_CHARACTERS}
+
+
+class KnownNames:
+    """Stores the names of batches, those of a day once."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Remember nothing yet."""
+        self._connection = connection
+        self._day = date.min
+        self._new: set[Name] = set()
+        self._old: set[Name] = set()
+
+    def ensure(self, batch: Batch) -> None:
+        """Store the names of *batch*. Raises what psycopg2 raises."""
+        today = datetime.now(UTC).date()
+        if today != self._day:
+            self._day, self._new, self._old = today, set(), set()
+        names = names_of(batch) - self._new - self._old
+        if not names:
+            return
+        kinds, texts = zip(*names, strict=True)
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(_STORE, (today, list(kinds), list(texts)))
+        if len(self._new) >= _REMEMBERED:
+            self._old, self._new = self._new, set()
+        self._new |= names

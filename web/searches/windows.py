@@ -1,0 +1,31 @@
+"""Spans of time to search in, newest first: whoever wants the newest rows need not look at all of them."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+Window = tuple[datetime | None, datetime | None]
+"""From when, until before when; None: open."""
+
+_FIRST: Final = timedelta(hours=1)
+_FACTOR: Final = 4
+_MOST: Final = 6
+"""Windows with an end; what is left then, older than eight weeks, is one."""
+
+
+def windows(newest: datetime | None, since: datetime | None, until: datetime | None) -> Iterator[Window]:
+    """Yield windows that together are the time from *since* to *until*, each longer than the one before.
+
+    *newest* is when the newest row arrived; what arrived after it, by a wrong clock, is in the first window.
+    """
+    edge = until if newest is None or (until is not None and until < newest) else newest
+    upper, length = until, _FIRST
+    for _ in range(_MOST):
+        if edge is None:
+            break
+        edge -= length
+        if since is not None and edge <= since:
+            break
+        yield edge, upper
+        upper, length = edge, length * _FACTOR
+    yield since, upper
