@@ -108,7 +108,7 @@ def bare(settings: Settings, batches: list[Copies]) -> float:
     for copies in batches:
         with connection, connection.cursor() as cursor:
             for staged, text in copies:
-                cursor.copy_expert(staged.copy, io.BytesIO(text))
+                cursor.copy_expert(staged.copy, io.BytesIO(text), len(text))
                 cursor.execute(upsert(staged))
     seconds = time.monotonic() - began
     connection.close()

@@ -40,11 +40,13 @@ class DayPartitions:
             assert row is not None
             self._first: date = row[0]
             cursor.execute(
-                "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+                "SELECT relname, reltuples > 0 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
                 "WHERE inhparent = ANY(%s::regclass[])",
                 (list(PARTITIONED),),
             )
-            self._known = {name for (name,) in cursor.fetchall()}
+            found = cursor.fetchall()
+        self._known = {name for name, _ in found}
+        self._analyzed = {name for name, analyzed in found if analyzed}
 
     def ensure(self, days: Iterable[str]) -> None:
         """Make partitions for *days* (``2026-11-23``), and for today and the days ahead.
@@ -69,6 +71,15 @@ class DayPartitions:
         except psycopg2.errors.LockNotAvailable:
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             log.warning("the tables are locked: partitions of new days are made later", days=len(missing))
+
+    def analyze(self, table: str, days: Iterable[str]) -> None:
+        """Give the partitions of *days*, which have rows by now, their first statistics."""
+        missing = {day: _name(table, date.fromisoformat(day)) for day in days}
+        for day, name in missing.items():
+            if name in self._known and name not in self._analyzed:
+                with self._connection, self._connection.cursor() as cursor:
+                    cursor.execute("SELECT analyze_day_partition(%s, %s)", (table, day))
+                self._analyzed.add(name)
 
     def _make(self, day: date, table: str) -> None:
         name = _name(table, day)

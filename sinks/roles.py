@@ -28,7 +28,10 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }
-"""What a sink does with each table. Days get their partitions by `make_day_partition`, which has its owner's rights."""
+"""What a sink does with each table."""
+
+SINK_FUNCTIONS: Final = ("make_day_partition(text, date)", "analyze_day_partition(text, date)")
+"""What it does with its owner's rights."""
 
 READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
     (
@@ -121,11 +124,13 @@ def _give(cursor: Cursor, role: str, work: str) -> None:
     name = Identifier(role)
     for table in {**SINK_RIGHTS, **READER_RIGHTS}:
         _execute(cursor, "REVOKE ALL ON {} FROM {}", Identifier(table), name)
-    _execute(cursor, "REVOKE EXECUTE ON FUNCTION make_day_partition(text, date) FROM {}", name)
+    for function in SINK_FUNCTIONS:
+        cursor.execute(SQL("REVOKE EXECUTE ON FUNCTION {} FROM {}").format(SQL(function), name))
     for table, rights in _WORK[work].items():
         cursor.execute(SQL("GRANT {} ON {} TO {}").format(SQL(rights), Identifier(table), name))
     if work == "sink":
-        _execute(cursor, "GRANT EXECUTE ON FUNCTION make_day_partition(text, date) TO {}", name)
+        for function in SINK_FUNCTIONS:
+            cursor.execute(SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name))
     cursor.execute("SELECT current_schema()")
     [(schema,)] = cursor.fetchall()
     cursor.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))

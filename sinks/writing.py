@@ -21,6 +21,9 @@ from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text
 
 TopicPartition = tuple[str, int]
 
+_COPIED_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes."""
+
 Copies = Sequence[tuple[Staged, bytes]]
 """The COPY texts of a batch."""
 
@@ -116,6 +119,8 @@ class Writer:
             for partition, position in sorted(positions.items()):
                 _advance(cursor, partition, position)
             self._merge(cursor, batch)
+        for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
+            self._days.analyze(table, {key[2][:10] for key in rows})
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
@@ -182,7 +187,8 @@ class Writer:
 
 def _stage(cursor: Cursor, copies: Copies) -> None:
     for staged, text in copies:
-        cursor.copy_expert(staged.copy, io.BytesIO(text))
+        # In large pieces: for each one it waits until the thread that prepares the next batch lets go of the GIL.
+        cursor.copy_expert(staged.copy, io.BytesIO(text), _COPIED_AT_ONCE)
 
 
 def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:

@@ -12,16 +12,23 @@ FROM (
         own.removed_at,
         coalesce(own.origin, candidate.origin) AS origin
     FROM part_candidates AS candidate
-    LEFT JOIN delivery_from AS own
-        ON own.arrived_at = candidate.arrived_at AND own.queue_id = candidate.queue_id AND own.host = candidate.host
-        AND own.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
+    -- One by one, by the key: hashing the rows of all days would take longer with every row that is there.
+    LEFT JOIN LATERAL (
+        SELECT d.host, d.removed_at, d.origin
+        FROM delivery_from AS d
+        WHERE d.arrived_at = candidate.arrived_at AND d.queue_id = candidate.queue_id AND d.host = candidate.host
+            AND d.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
+        OFFSET 0
+    ) AS own ON true
     -- The recipients may come before or after the message; and a candidate may have joined already.
-    WHERE own.host IS NOT NULL OR EXISTS (
-        SELECT FROM delivery_to AS recipient
+    WHERE own.host IS NOT NULL OR (
+        SELECT true
+        FROM delivery_to AS recipient
         WHERE recipient.arrived_at = candidate.arrived_at
             AND recipient.queue_id = candidate.queue_id
             AND recipient.host = candidate.host
             AND recipient.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
+        LIMIT 1
     )
     OFFSET 0
 ) AS part
