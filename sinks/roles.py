@@ -6,14 +6,15 @@ The roles themselves are an administrator's to make (`create`); what they may do
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extensions import encrypt_password
-from psycopg2.sql import SQL, Composable, Identifier, Literal
+from psycopg2.sql import SQL, Composable, Identifier
+from psycopg2.sql import Literal as Quoted
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
@@ -48,6 +49,8 @@ KEPT: Final = frozenset({"granted_roles"})
 _LOCK: Final = 7_260_115_373
 """Key of the advisory lock that keeps two changes of rights apart: PostgreSQL refuses the second."""
 
+_DAY_FUNCTION: Final = "make_day_partition(text, date)"
+
 _WORK: Final = {"sink": SINK_RIGHTS, "reader": READER_RIGHTS}
 
 
@@ -70,7 +73,7 @@ def create(settings: Settings, *, migrator: str, others: Sequence[str], password
             if role in passwords:
                 # The server gets, and may log, only what it keeps anyway.
                 verifier = encrypt_password(passwords[role], role, connection, "scram-sha-256")
-                cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)))
+                cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Quoted(verifier)))
             cursor.execute(
                 SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(
                     Identifier(database.dbname), Identifier(role)
@@ -115,15 +118,44 @@ def grant_again(cursor: Cursor) -> None:
         _give(cursor, role, work)
 
 
+def lacking_rights(connection: Connection, work: Literal["sink", "reader"]) -> list[str]:
+    """Return what the connected role may not do that its *work* needs, a line for each thing; the tables are there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT needed.name, array_agg(needed.privilege ORDER BY needed.privilege) "
+            "FROM unnest(%s::text[], %s::text[]) AS needed (name, privilege) "
+            "WHERE NOT coalesce(has_table_privilege(to_regclass(needed.name), needed.privilege), false) "
+            "GROUP BY needed.name ORDER BY needed.name",
+            [
+                list(column)
+                for column in zip(
+                    *((table, right) for table, rights in _WORK[work].items() for right in rights.split(", ")),
+                    strict=True,
+                )
+            ],
+        )
+        lacking = [f"{', '.join(rights)} on {table}" for table, rights in cursor.fetchall()]
+        if work == "sink":
+            cursor.execute(
+                "SELECT has_database_privilege(current_database(), 'TEMPORARY'), "
+                "coalesce(has_function_privilege(to_regprocedure(%s), 'EXECUTE'), false)",
+                (_DAY_FUNCTION,),
+            )
+            [(temporary, days)] = cursor.fetchall()
+            lacking += [] if temporary else ["TEMPORARY on the database"]
+            lacking += [] if days else [f"EXECUTE on {_DAY_FUNCTION}"]
+    return lacking
+
+
 def _give(cursor: Cursor, role: str, work: str) -> None:
     name = Identifier(role)
     for table in {**SINK_RIGHTS, **READER_RIGHTS}:
         _execute(cursor, "REVOKE ALL ON {} FROM {}", Identifier(table), name)
-    _execute(cursor, "REVOKE EXECUTE ON FUNCTION make_day_partition(text, date) FROM {}", name)
+    _execute(cursor, f"REVOKE EXECUTE ON FUNCTION {_DAY_FUNCTION} FROM {{}}", name)
     for table, rights in _WORK[work].items():
         cursor.execute(SQL("GRANT {} ON {} TO {}").format(SQL(rights), Identifier(table), name))
     if work == "sink":
-        _execute(cursor, "GRANT EXECUTE ON FUNCTION make_day_partition(text, date) TO {}", name)
+        _execute(cursor, f"GRANT EXECUTE ON FUNCTION {_DAY_FUNCTION} TO {{}}", name)
     cursor.execute("SELECT current_schema()")
     [(schema,)] = cursor.fetchall()
     cursor.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
