@@ -40,8 +40,10 @@ format: $(VENV)/.development ## format the code
 
 schemas: $(VENV)/.runtime ## write anew what is made from code: JSON Schema files and pages of docs/
 	$(BIN)/python -m schemas.json_schemas
+	$(BIN)/python -m schemas.asyncapi
 	$(BIN)/python -m streams.parsing.coverage
 	$(BIN)/python -m journal_postfix.settings_page
+	$(BIN)/python -m journal_postfix.schema_page
 
 lock: $(VENV)/.development ## resolve the dependencies anew, into the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
