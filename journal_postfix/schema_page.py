@@ -46,7 +46,8 @@ Schemas are linked. [asyncapi.yaml](asyncapi.yaml) has the same as an AsyncAPI d
 
 A record is a version of its row, and not always the whole of it: absent fields are not known *yet*. The rules by which
 versions merge are in `schemas/merging.py`. A record without a value takes a row of `delivery-from` or `delivery-to`
-back that was written under an earlier guess of its time of arrival; in `dead-letter` it says that the letter was retried."""
+back that was written under an earlier guess of its time of arrival; it says that a letter of `dead-letter` was
+retried."""
 
 
 def page(found: list[Relation]) -> str:
