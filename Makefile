@@ -38,9 +38,12 @@ format: $(VENV)/.development ## format the code
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-schemas: $(VENV)/.runtime ## write the JSON Schema files and the parser's coverage page anew
+schemas: $(VENV)/.runtime ## write anew what is made from code: JSON Schema files and pages of docs/
 	$(BIN)/python -m schemas.json_schemas
+	$(BIN)/python -m schemas.asyncapi
 	$(BIN)/python -m streams.parsing.coverage
+	$(BIN)/python -m journal_postfix.settings_page
+	$(BIN)/python -m journal_postfix.schema_page
 
 lock: $(VENV)/.development ## resolve the dependencies anew, into the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -7,11 +7,13 @@ from typing import Any, Final
 _TAG = re.compile(r"\[/?(?:[a-z]+)?\]")
 _EXAMPLE: Final = "[cyan]"
 _HEADING: Final = "[bold]"
-_ENVIRONMENT: Final = (
+ENVIRONMENT: Final = (
     ("JOURNAL_POSTFIX_SECTION__NAME", "A setting, such as JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS."),
+    ("JAVA_HOME", "Where the Java is that runs the embedded Kafka, where the setting java does not say it."),
     ("NOTIFY_SOCKET", "Where systemd is told that a stage works, goes on, and stops."),
     ("JOURNAL_POSTFIX_HEARTBEAT_FILE", "A file that a stage touches from when it works, as long as its work goes on."),
 )
+"""What is looked at in the environment, and is no setting but for the first."""
 
 
 def page(group: Any, version: str, settings_panel: str) -> str:
@@ -34,7 +36,7 @@ def page(group: Any, version: str, settings_panel: str) -> str:
         "Before or after a command's name:",
         *_options(shared.values()),
         ".SH ENVIRONMENT",
-        *(line for name, text in _ENVIRONMENT for line in (".TP", rf"\fB{_escaped(name)}\fR", _escaped(text))),
+        *(line for name, text in ENVIRONMENT for line in (".TP", rf"\fB{_escaped(name)}\fR", _escaped(text))),
         ".SH FIRST STEPS, EXIT STATUS",
         *_flowing(_paragraphs(group.epilog)),
         ".SH SEE ALSO",

@@ -48,6 +48,11 @@ _WHERE: Final[Mapping[str, tuple[str, ...]]] = {
 """The setting that each flag sets; the last are flags of single commands."""
 
 
+def flag_of(path: tuple[str, ...]) -> str | None:
+    """Return the flag of the setting at *path*, such as ``--database-host``; None where it has none."""
+    return next((f"--{flag.replace('_', '-')}" for flag, where in _WHERE.items() if where == path), None)
+
+
 def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flags that were given as the settings are nested."""
     settings: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 The header is that of systemd's ``journal-def.h``: signature, and how long the file has to be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,26 @@ def damaged_files(directory: Path | None) -> Iterator[tuple[str, str]]:
             reason = _reason(file)
             if reason:
                 yield str(file), reason
+
+
+def system_journals(places: Sequence[Path]) -> list[Path]:
+    """Return the files of the system's journal in *places*: daemons log there, users into files of their own."""
+    return [file for place in places for kind in ("", "*/") for file in sorted(place.glob(f"{kind}system*.journal"))]
+
+
+def unreadable_journal(places: Sequence[Path]) -> str:
+    """Return why this user can't read the system's journal in any of *places*; empty where it can.
+
+    libsystemd opens what it may and leaves the rest out without a word.
+    """
+    reason = f"there is no system*.journal in {' or '.join(map(str, places))}"
+    for file in system_journals(places):
+        try:
+            with file.open("rb"):
+                return ""
+        except OSError as error:
+            reason = f"{file}: {error.strerror}"
+    return reason
 
 
 def _reason(file: Path) -> str:

@@ -56,11 +56,13 @@ class KafkaSettings(_Section):
         "PLAINTEXT", description="how to talk to the broker; TLS certificates are always checked"
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="used with SASL_*"
+        "SCRAM-SHA-512", description="how the password is proved, with SASL_PLAINTEXT and SASL_SSL"
     )
-    sasl_username: str | None = Field(None, description="used with SASL_*")
-    sasl_password: SecretStr | None = Field(None, description="better: sasl_password_file")
-    sasl_password_file: Path | None = Field(None, description="file that holds the password")
+    sasl_username: str | None = Field(None, description="who this is, with SASL_PLAINTEXT and SASL_SSL")
+    sasl_password: SecretStr | None = Field(
+        None, description="of that user; better in a file: the environment of a process can be seen"
+    )
+    sasl_password_file: Path | None = Field(None, description="file that holds nothing but the password; the stronger")
     ssl_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust; none: the system's")
     ssl_certificate_file: Path | None = Field(None, description="PEM client certificate, for mutual TLS")
     ssl_key_file: Path | None = Field(None, description="PEM key of the client certificate")
@@ -79,16 +81,20 @@ class DatabaseSettings(_Section):
     """Your PostgreSQL. Without `host`, ``up`` starts an embedded one."""
 
     host: str | None = Field(None, description="host name, or the folder of its socket; none: embedded database")
-    port: int = Field(5432, ge=1, le=65_535)
+    port: int = Field(5432, ge=1, le=65_535, description="where the server listens; a socket has it in its name")
     dbname: str = Field("journal_postfix", description="database that holds the tables")
     user: str | None = Field(None, description="role; none: the operating system's user")
-    password: SecretStr | None = Field(None, description="better: password_file")
-    password_file: Path | None = Field(None, description="file that holds the password")
+    password: SecretStr | None = Field(None, description="of that role; better in a file, as Kafka's")
+    password_file: Path | None = Field(None, description="file that holds nothing but the password; the stronger")
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
         None, description="none: verify-full for a host on the network, none needed on a socket or loopback"
     )
     sslrootcert: Path | None = Field(None, description="PEM file of the authorities to trust; none: the system's")
-    schema_name: str = Field("public", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="schema of the tables")
+    schema_name: str = Field(
+        "public",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="schema of the tables, where others share the database",
+    )
 
     def secret(self) -> str | None:
         """Return the password, from its file where there is one. Raises ConfigurationError."""
@@ -123,10 +129,12 @@ class ProducerSettings(_Section):
     """How lines become batches. A batch closes at the first of the three limits."""
 
     batch_lines: int = Field(200, ge=1, le=10_000, description="lines of a batch: fewer cost speed, more add nothing")
-    batch_bytes: int = Field(256 * 1024, ge=1024, le=448 * 1024, description="bytes of text of a batch")
+    batch_bytes: int = Field(
+        256 * 1024, ge=1024, le=448 * 1024, description="bytes of text of a batch: bounds a record where lines are long"
+    )
     batch_ms: int = Field(100, ge=1, le=60_000, description="longest time that a line waits for others")
     buffer_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024 * 1024, description="memory for lines Kafka has not acknowledged"
+        64 * 1024 * 1024, ge=1024 * 1024, description="memory, in bytes, for lines that Kafka has not acknowledged"
     )
     max_line_bytes: int = Field(64 * 1024, ge=4096, le=256 * 1024, description="a longer line is a dead letter")
     position_ms: int = Field(1000, ge=10, description="how often the position is saved while lines flow")
@@ -162,7 +170,9 @@ class StreamSettings(_Section):
     """How the stream stage checkpoints, and how long it waits for a message's end."""
 
     application: str = Field(
-        "journal-postfix", pattern=r"^[a-zA-Z0-9._-]+$", description="consumer group, transactional ids"
+        "journal-postfix",
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="names the consumer group, the transactional ids and the state's topic: one a topic prefix",
     )
     checkpoint_seconds: float = Field(0.5, gt=0, le=60, description="longest time between checkpoints of a partition")
     checkpoint_batches: int = Field(50, ge=1, description="batches after which a checkpoint is made at once")
@@ -193,7 +203,11 @@ class StreamSettings(_Section):
 class SinkSettings(_Section):
     """How deliveries are written."""
 
-    group: str = Field("journal-postfix-sink", pattern=r"^[a-zA-Z0-9._-]+$", description="consumer group")
+    group: str = Field(
+        "journal-postfix-sink",
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="consumer group of the sinks, for Kafka's own tools: positions are in the database",
+    )
     batch_rows: int = Field(
         5000, ge=1, le=100_000, description="rows of one transaction: more is faster, less is sooner"
     )
@@ -223,7 +237,9 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(default_factory=default_cache_dir, description="downloads of the embedded broker")
     kafka_jars: Path | None = Field(None, description="folder of Apache Kafka's jars, instead of downloading them")
     java: Path | None = Field(None, description="java (17 or later) to run the embedded broker with")
-    log_format: Literal["console", "json"] = Field("console", description="how the stages log")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="how the stages log: for people, or an object a line for a collector"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity that is logged")
 
     @classmethod

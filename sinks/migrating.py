@@ -17,6 +17,9 @@ from sinks.roles import grant_again
 _LOCK: Final = 7_260_115_371
 """Key of the advisory lock that keeps two migrations apart."""
 
+OLDEST_SERVER: Final = 140_000
+"""PostgreSQL from which the migrations and the queries run: ``BEGIN ATOMIC``, and `split_part` from the end."""
+
 _NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
 
 

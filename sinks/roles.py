@@ -6,14 +6,15 @@ The roles themselves are an administrator's to make (`create`); what they may do
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extensions import encrypt_password
-from psycopg2.sql import SQL, Composable, Identifier, Literal
+from psycopg2.sql import SQL, Composable, Identifier
+from psycopg2.sql import Literal as Quoted
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
@@ -75,7 +76,7 @@ def create(settings: Settings, *, migrator: str, others: Sequence[str], password
             if role in passwords:
                 # The server gets, and may log, only what it keeps anyway.
                 verifier = encrypt_password(passwords[role], role, connection, "scram-sha-256")
-                cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)))
+                cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Quoted(verifier)))
             cursor.execute(
                 SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(
                     Identifier(database.dbname), Identifier(role)
@@ -118,6 +119,35 @@ def grant_again(cursor: Cursor) -> None:
     cursor.execute("SELECT role, work FROM granted_roles WHERE role IN (SELECT rolname FROM pg_roles) ORDER BY role")
     for role, work in cursor.fetchall():
         _give(cursor, role, work)
+
+
+def lacking_rights(connection: Connection, work: Literal["sink", "reader"]) -> list[str]:
+    """Return what the connected role may not do that its *work* needs, a line for each thing; the tables are there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT needed.name, array_agg(needed.privilege ORDER BY needed.privilege) "
+            "FROM unnest(%s::text[], %s::text[]) AS needed (name, privilege) "
+            "WHERE NOT coalesce(has_table_privilege(to_regclass(needed.name), needed.privilege), false) "
+            "GROUP BY needed.name ORDER BY needed.name",
+            [
+                list(column)
+                for column in zip(
+                    *((table, right) for table, rights in _WORK[work].items() for right in rights.split(", ")),
+                    strict=True,
+                )
+            ],
+        )
+        lacking = [f"{', '.join(rights)} on {table}" for table, rights in cursor.fetchall()]
+        if work == "sink":
+            cursor.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
+            lacking += [] if cursor.fetchone() == (True,) else ["TEMPORARY on the database"]
+            cursor.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name "
+                "WHERE NOT coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)",
+                (list(SINK_FUNCTIONS),),
+            )
+            lacking += [f"EXECUTE on {name}" for (name,) in cursor.fetchall()]
+    return lacking
 
 
 def _give(cursor: Cursor, role: str, work: str) -> None:

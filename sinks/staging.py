@@ -11,6 +11,7 @@ from schemas.tls_sessions import TlsSession
 
 SEPARATOR: Final = "\x01"
 NULL: Final = "\x02"
+_SEPARATOR: Final = SEPARATOR.encode()
 
 _ESCAPES: Final = str.maketrans(
     {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", SEPARATOR: "\\x01", NULL: "\\x02"}
@@ -51,27 +52,31 @@ TLS_SESSIONS: Final = Staged("staged_tls_sessions", "tls_sessions", _columns(Tls
 
 
 def copy_text(columns: Sequence[str], rows: Sequence[msgspec.Struct]) -> bytes:
-    """Return *rows* as COPY text, in any order; *columns* are all their fields but the version, which comes first."""
-    separators = len(columns) - 1
-    plain: list[tuple[Any, ...]] = []
-    odd: list[tuple[Any, ...]] = []
-    for row in rows:
-        values = astuple(row)[1:]
-        with_history = values[-1].__class__ is list and values[-1]  # its entries have tabs
-        (odd if with_history else plain).append(values)
-    blocks = [_escaped(odd)]
-    for start in range(0, len(plain), _LOOKED_AT_TOGETHER):
-        some = plain[start : start + _LOOKED_AT_TOGETHER]
-        blocks.append(_plain(some, separators) or _escaped(some))
+    """Return *rows* as COPY text; *columns* are all their fields but the version, which comes first."""
+    with_history = columns[-1] == "history"
+    blocks = []
+    for start in range(0, len(rows), _LOOKED_AT_TOGETHER):
+        values = [astuple(row)[1:] for row in rows[start : start + _LOOKED_AT_TOGETHER]]
+        blocks.append((_plain_with_history(values) if with_history else _plain(values)) or _escaped(values))
     return b"".join(blocks)
 
 
-def _plain(rows: Sequence[tuple[Any, ...]], separators: int) -> bytes | None:
+def _plain_with_history(rows: Sequence[tuple[Any, ...]]) -> bytes | None:
+    """Return *rows* as `_plain` does; their last column is a list, whose entries have tabs."""
+    text = _plain([values[:-1] for values in rows])
+    if text is None:
+        return None
+    ends = [
+        b"%s%s\n" % (_SEPARATOR, _array(values[-1]).translate(_ESCAPES).encode() if values[-1] else b"{}")
+        for values in rows
+    ]
+    return b"".join([line + end for line, end in zip(text.split(b"\n"), ends, strict=False)])  # after the last: nothing
+
+
+def _plain(rows: Sequence[tuple[Any, ...]]) -> bytes | None:
     """Return *rows* as they are; None where a value holds what would have to be escaped."""
     lines = [
-        SEPARATOR.join(
-            [v if v.__class__ is str else NULL if v is None else "{}" if v == [] else str(v) for v in values]
-        )
+        SEPARATOR.join([v if v.__class__ is str else NULL if v is None else str(v) for v in values])
         for values in rows  # millions of times an hour
     ]
     lines.append("")
@@ -81,7 +86,7 @@ def _plain(rows: Sequence[tuple[Any, ...]], separators: int) -> bytes | None:
     if (
         len(text.translate(None, _ODD)) != len(text)
         or text.count(b"\n") != len(rows)
-        or text.count(SEPARATOR.encode()) != separators * len(rows)
+        or text.count(_SEPARATOR) != (len(rows[0]) - 1) * len(rows)
         or text.count(NULL.encode()) != nulls
     ):
         return None

@@ -1,8 +1,10 @@
 """``check``, ``topics``, ``acls``, ``roles``, ``migrate``: what an operator does before and between."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -11,7 +13,7 @@ from journal_postfix import access, checking
 from journal_postfix import topics as broker_topics
 from journal_postfix.access import Work
 from journal_postfix.broker import require_kafka
-from journal_postfix.checking import Stage
+from journal_postfix.checking import Finding, Stage
 from journal_postfix.failures import FAILED
 from journal_postfix.local import attach
 from journal_postfix.rendering.characters import plain
@@ -24,30 +26,50 @@ from sinks import roles as database_roles
 def check(
     settings: Settings,
     *,
-    stage: Annotated[Stage | None, typer.Option(help="Only what this stage needs, with its rights.")] = None,
+    stage: Annotated[
+        Stage | None, typer.Option(help="Only what this stage needs, with its rights; read: who looks at the mail.")
+    ] = None,
+    logfile: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A log file that a producer is to read.")
+    ] = None,
+    journal: Annotated[bool, typer.Option("--journal", help="A producer is to read the systemd journal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the settings against the real Kafka and PostgreSQL; say what to do.
+    """Check the settings against the real Kafka, PostgreSQL and log; say what to do.
 
-    Looks only, changes nothing. Exit code 1 if anything is wrong.
+    Versions, topics and their partitions, tables, clocks; with --stage, also the rights of its Kafka user and
+    database role. Looks only, changes nothing. Exit code 1 if anything is wrong.
+
+    JSON: [cyan]ok[/], and [cyan]findings[/], each with [cyan]part[/], [cyan]good[/], [cyan]text[/] and
+    [cyan]advice[/].
 
     [bold]Examples[/]
 
     [cyan]journal-postfix check --config /etc/journal-postfix.yaml[/]
-    [cyan]journal-postfix check --stage produce[/]
+    [cyan]journal-postfix check --stage produce --logfile /var/log/mail.log[/]
+    [cyan]journal-postfix check --json | jq '.findings[] | select(.good | not)'[/]
     """
     console = Console(highlight=False)
-    bad = 0
-    if stage is not None:
+    found = []
+    if stage is not None and checking.needs_kafka(stage):
         require_kafka(settings)
-    with attach(settings, broker=True, database=stage in {None, "sink"}) as complete:
-        for finding in checking.findings(complete, stage):
-            bad += not finding.good
-            mark = Text("✓ ", "green") if finding.good else Text("✗ ", "red")
-            console.print(mark + Text(plain(finding.text)), soft_wrap=True)
-            if finding.advice:
-                console.print(Text(f"  → {finding.advice}", "bold"), soft_wrap=True)
-    if bad:
+    with attach(settings, broker=checking.needs_kafka(stage), database=checking.needs_database(stage)) as complete:
+        for finding in checking.findings(complete, stage, logfiles=logfile or (), journal=journal):
+            found.append(finding)
+            if not as_json:
+                _show_finding(finding, console)
+    ok = all(finding.good for finding in found)
+    if as_json:
+        typer.echo(json.dumps({"ok": ok, "findings": msgspec.to_builtins(found)}, indent=2))
+    if not ok:
         raise typer.Exit(FAILED)
+
+
+def _show_finding(finding: Finding, console: Console) -> None:
+    mark = Text("✓ ", "green") if finding.good else Text("✗ ", "red")
+    console.print(mark + Text(plain(finding.text)), soft_wrap=True)
+    if finding.advice:
+        console.print(Text(f"  → {plain(finding.advice)}", "bold"), soft_wrap=True)
 
 
 def topics(

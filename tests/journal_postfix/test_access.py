@@ -9,119 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from secured_broker import PASSWORD, Secured
 
 from journal_postfix.access import WORK, Rule, Work, commands, rules
-from journal_postfix.local import EmbeddedBroker, broker_node
-from journal_postfix.local.ports import free_ports
 from journal_postfix.topics import make
-from schemas.errors import ConfigurationError, JournalPostfixError
+from schemas.errors import ConfigurationError
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
 
-PASSWORD = "of-this-test"
-ANY = {"operation": AclOperation.ANY, "permission_type": AclPermissionType.ANY}
-RESOURCES = {
-    "topic": ResourceType.TOPIC,
-    "group": ResourceType.GROUP,
-    "transactional-id": ResourceType.TRANSACTIONAL_ID,
-}
-OPERATIONS = {
-    "Read": AclOperation.READ,
-    "Write": AclOperation.WRITE,
-    "Create": AclOperation.CREATE,
-    "Describe": AclOperation.DESCRIBE,
-    "Alter": AclOperation.ALTER,
-    "AlterConfigs": AclOperation.ALTER_CONFIGS,
-    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
-}
-
 pytestmark = [pytest.mark.kafka]
-
-
-class Secured:
-    """A broker that lets nobody do anything but its administrator, who need not say who he is."""
-
-    def __init__(self, broker: EmbeddedBroker, port: int) -> None:
-        self.port = port
-        self.admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
-
-    def allow(self, user: str, given: tuple[Rule, ...]) -> None:
-        """Allow *user* what *given* says, and nothing else."""
-        everything = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", "*", **ANY)
-        for future in self.admin.delete_acls([everything]).values():
-            future.result()
-        bindings = [
-            AclBinding(
-                RESOURCES[rule.resource], rule.name,
-                ResourcePatternType.PREFIXED if rule.prefixed else ResourcePatternType.LITERAL,
-                f"User:{user}", "*", OPERATIONS[operation], AclPermissionType.ALLOW,
-            )
-            for rule in given
-            for operation in rule.operations
-        ]  # fmt: skip
-        for future in self.admin.create_acls(bindings).values() if bindings else ():
-            future.result()
-
-    def settings(self, user: str) -> Settings:
-        return Settings.model_validate(
-            {
-                "kafka": {
-                    "bootstrap_servers": f"127.0.0.1:{self.port}",
-                    "security_protocol": "SASL_PLAINTEXT",
-                    "sasl_mechanism": "PLAIN",
-                    "sasl_username": user,
-                    "sasl_password": PASSWORD,
-                    "topic_prefix": "acl.",
-                    "partitions": 2,
-                },
-                "stream": {"application": "acl-app", "session_timeout_seconds": 6},
-                "sink": {"group": "acl-sink"},
-            }
-        )
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    [port] = free_ports(1)
-    users = " ".join(f'user_{work}="{PASSWORD}"' for work in WORK)
-    plain = broker_node.server_properties
-
-    def with_access_control(*arguments: Any) -> str:
-        text = plain(*arguments)
-        text = text.replace(",CONTROLLER://127.0.0.1", f",SASL://127.0.0.1:{port},CONTROLLER://127.0.0.1", 1)
-        text = text.replace("advertised.listeners=", f"advertised.listeners=SASL://127.0.0.1:{port},", 1)
-        text = text.replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT", 1)
-        return text + (
-            "sasl.enabled.mechanisms=PLAIN\n"
-            "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
-            f"required {users};\n"
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
-            "super.users=User:ANONYMOUS\n"
-        )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(broker_node, "server_properties", with_access_control)
-        try:
-            broker = EmbeddedBroker(tmp_path_factory.mktemp("secured"), Settings())
-            broker.start()
-        except JournalPostfixError as error:
-            reason = f"no broker: {error}"
-            pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-        try:
-            secured = Secured(broker, port)
-            secured.allow("topics", rules(secured.settings("topics"), "topics"))
-            make(secured.settings("topics"))  # as that user
-            yield secured
-        finally:
-            broker.stop()
 
 
 @pytest.fixture
