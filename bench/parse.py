@@ -1,15 +1,15 @@
 """How fast lines are parsed, and merged into rows, by one core; each beside one regular expression over the lines.
 
-python bench/parse.py [LINES]
+python bench/parse.py [--lines N]
 """
 
 import gc
 import re
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from figures import Figures, arguments
 from logs import lines
 
 from producers.batching import Batching
@@ -25,7 +25,7 @@ from streams.parsing import parse
 from streams.state import PartitionState
 
 PARTITIONS = 8
-ROUNDS = 7
+ROUNDS = 5
 CHECKPOINT_EVERY = 25
 
 _one = re.compile(rf"(?:({QUEUE_ID}): )?(?:to=<([^>]*)>.* status=(\S+)|(.*))").match
@@ -68,9 +68,11 @@ def fastest(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
+    options = arguments(__doc__ or "", lines=(100_000, "lines of the log"))
+    figures = Figures(options)
     settings = Settings()
     topics = topics_of(settings.kafka, settings.stream)
-    log = "".join(f"{line}\n" for line in lines(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)).encode()
+    log = "".join(f"{line}\n" for line in lines(options.lines)).encode()
     batches = batches_of(log, settings)
     texts = [(line.program, line.text.decode(), line.pid) for _, batch in batches for line in batch.lines]
     gc.freeze()
@@ -84,15 +86,12 @@ def main() -> None:
                 for state in states:
                     state.checkpoint()
 
-    measured = {
-        "one regular expression": fastest(lambda: [_one(text) for _, text, _ in texts]),
-        "parse": fastest(lambda: [parse(*line) for line in texts]),
-        "parse, merge and encode rows": fastest(merge),
-    }
-    yardstick = measured["one regular expression"]
-    print(f"{'':30}{'lines/s':>10}  of the first")
-    for name, seconds in measured.items():
-        print(f"{name:30}{len(texts) / seconds:>10,.0f}  {yardstick / seconds:.2f}")
+    one = len(texts) / fastest(lambda: [_one(text) for _, text, _ in texts])
+    figures.add("one regular expression", one, "lines/s")
+    yardstick = ("that expression", one)
+    figures.add("parse", len(texts) / fastest(lambda: [parse(*line) for line in texts]), "lines/s", yardstick)
+    figures.add("parse, merge and encode rows", len(texts) / fastest(merge), "lines/s", yardstick)
+    figures.close()
 
 
 if __name__ == "__main__":

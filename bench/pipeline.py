@@ -1,23 +1,22 @@
 """The whole pipeline: from a file to committed rows, with the CPU seconds of each process; pflogsumm beside it.
 
-    python bench/pipeline.py [LINES]
+    python bench/pipeline.py [--lines N]
 
 Everything runs here: stages, embedded Kafka and PostgreSQL, in a folder of their own.
 """
 
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import psutil
-from logs import lines
+from figures import Figures, arguments
+from running import folder, write_log
 
 LOOK_SECONDS = 0.1
-STAGES = ("produce", "stream", "sink", "up")
+_LEAST = 0.1
+"""CPU seconds of a process that is worth a line."""
 
 
 def name_of(process: psutil.Process) -> str:
@@ -52,28 +51,26 @@ def watched(command: list[str]) -> tuple[str, float, dict[str, float]]:
 
 def main() -> None:
     """Measure and print."""
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 460_000
-    with tempfile.TemporaryDirectory(prefix="journal-postfix-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        log = folder / "mail.log"
-        with log.open("w") as file:
-            count = sum(bool(file.write(f"{line}\n")) for line in lines(wanted))
+    options = arguments(__doc__ or "", lines=(1_000_000, "lines of the log"))
+    figures = Figures(options)
+    with folder() as path:
+        log = path / "mail.log"
+        count = write_log(log, options.lines)
         command = [sys.executable, "-m", "journal_postfix", "up", "--once", "--timezone", "UTC"]
-        said, seconds, cpu = watched([*command, "--logfile", str(log), "--data-dir", str(folder / "data")])
+        said, seconds, cpu = watched([*command, "--logfile", str(log), "--data-dir", str(path / "data")])
         yardstick = None
         if pflogsumm := shutil.which("pflogsumm"):
             began = time.monotonic()
             subprocess.run([pflogsumm, str(log)], stdout=subprocess.DEVNULL, check=True)
-            yardstick = time.monotonic() - began
-    figures = dict(line.split() for line in said.splitlines() if len(line.split()) == 2)  # noqa: PLR2004 - name, number
-    print(f"{count:,} lines in {seconds:.1f} s with start and end; it says {figures.get('lines/s', '?')} lines/s")
-    print(f"{'process':12}{'CPU s':>8}{'s per million lines':>22}")
+            yardstick = ("pflogsumm", count / (time.monotonic() - began))
+            figures.add("pflogsumm", yardstick[1], "lines/s")
+    told = dict(line.split() for line in said.splitlines() if len(line.split()) == 2)  # noqa: PLR2004 - name, number
+    figures.add("file to committed rows, as it says", float(told["lines/s"]), "lines/s", yardstick)
+    figures.add("with the start and end of all parts", count / seconds, "lines/s", yardstick)
     for part, used in sorted(cpu.items(), key=lambda item: -item[1]):
-        print(f"{part:12}{used:>8.1f}{used / count * 1e6:>22.1f}")
-    if yardstick is not None:
-        print(f"pflogsumm: {yardstick:.1f} s, {count / yardstick:,.0f} lines/s; ratio {seconds / yardstick:.1f}")
-    print(f"load average {os.getloadavg()[0]:.1f}")
+        if used / count * 1e6 >= _LEAST:
+            figures.add(f"CPU of {part}", used / count * 1e6, "s per million lines")
+    figures.close()
 
 
 if __name__ == "__main__":
