@@ -2,9 +2,13 @@
 
 A message is one record, or several where it has many recipients that are not done: the first holds the message and the
 first recipients, the others a piece of the recipients each. No value comes near the limit of a topic.
+
+Most messages of a changelog wait for their next attempt, for hours. They rest: a worker that takes over keeps their
+records as they are, and reads one when a line of its message comes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -29,7 +33,16 @@ class StoredMessage(msgspec.Struct, array_like=True, gc=False):
     settled: bool
     written_as: str | None
     deliveries: list[DeliveryTo]
+    rests: bool = False
+    """Whether nothing but another line will change the message. It is the last field: see `rests`."""
 
+
+Records = list[tuple[bytes, bytes]]
+"""Keys and values."""
+
+_NINE_FIELDS: Final = 0x99
+_TRUE: Final = 0xC3
+"""MessagePack's first byte of an array of nine, and its true."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(StoredMessage).decode
@@ -44,6 +57,7 @@ def record_key(message: Message, number: int) -> bytes:
 def store(message: Message) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield what must be written so that the changelog has the message as it is now: records, and tombstones."""
     before, message.stored = message.stored, []
+    rests = message.settled and message.leaves_at() is None
     for number, deliveries in enumerate(_pieces(message.deliveries.values())):
         first = number == 0
         key = record_key(message, number)
@@ -57,6 +71,7 @@ def store(message: Message) -> Iterator[tuple[bytes, bytes | None]]:
             message.settled,
             message.written_as,
             deliveries,
+            rests,
         )
         yield key, _encode(stored)
     for key in before:
@@ -76,6 +91,29 @@ def _pieces(deliveries: Iterable[DeliveryTo]) -> Iterator[list[DeliveryTo]]:
         piece.append(delivery)
         size += weight
     yield piece
+
+
+def rests(value: bytes) -> bool:
+    """Tell of a record's value whether its message rests, without reading it; the records of old versions say no."""
+    return value[0] == _NINE_FIELDS and value[-1] == _TRUE
+
+
+def by_slot(records: Mapping[bytes, bytes]) -> dict[tuple[bytes, bytes], Records]:
+    """Return *records*, keys and values as `store` gave them, by host and queue id."""
+    slots: dict[tuple[bytes, bytes], Records] = {}
+    for record in records.items():
+        host, queue_id, _, _ = record[0].rsplit(b"/", 3)
+        known = slots.get((host, queue_id))
+        if known is None:
+            slots[host, queue_id] = [record]
+        else:
+            known.append(record)
+    return slots
+
+
+def arrival_in(key: bytes) -> int:
+    """Return when the message of a record arrived, in microseconds."""
+    return int(key.rsplit(b"/", 2)[1])
 
 
 def load(records: Iterable[tuple[bytes, bytes]]) -> Iterator[Message]:

@@ -3,6 +3,7 @@
 import heapq
 from itertools import count
 
+from streams.changelog import Records, arrival_in, rests
 from streams.messages import PENDING, TOLERANCE, Message
 from streams.outputs import Outputs
 from streams.slots import Slots
@@ -23,10 +24,14 @@ class Host:
         self._due: list[tuple[int, int, Message]] = []
         self._tick = count()
 
-    def add(self, message: Message) -> None:
-        """Take in a message that was stored."""
-        self.slots.add(message)
-        self._watch(message)
+    def restore(self, queue_id: str, records: Records) -> None:
+        """Take in the messages of an id that were stored as *records*."""
+        self.slots.resting[queue_id] = records
+        if all(rests(value) for _, value in records):
+            return
+        self.slots.wake(queue_id)
+        for message in self.slots.messages[queue_id]:
+            self._watch(message)
 
     def finish(self, touched: dict[Message, None], clock: int, clock_before: int) -> None:
         """Let go of what is done, after a record was merged: its rows are written and leave the state.
@@ -66,7 +71,7 @@ class Host:
 
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""
-        return len(self.slots.messages)
+        return len(self.slots.messages) + len(self.slots.resting)
 
     def _watch(self, message: Message, due: int | None = None) -> None:
         if not message.settled:
@@ -103,5 +108,8 @@ class Host:
 
     def _sweep(self, oldest: int) -> None:
         """Let go of messages that no queue can hold any more. That says nothing of them."""
+        resting = self.slots.resting
+        for queue_id in [q for q, records in resting.items() if any(arrival_in(key) < oldest for key, _ in records)]:
+            self.slots.wake(queue_id)
         for message in [m for messages in self.slots.messages.values() for m in messages if m.arrived < oldest]:
             self._leave(message)

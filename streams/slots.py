@@ -5,6 +5,7 @@ The rules are those of the sink's joins (``sinks/migrations``), so that state th
 
 from schemas.deliveries import ORIGIN_CLEANUP, ORIGIN_SURE, ORIGIN_UNSEEN
 from schemas.timestamps import MICROSECONDS, to_text
+from streams.changelog import Records, load
 from streams.messages import TOLERANCE, Mark, Message, new_message
 from streams.queue_ids import arrival_of
 
@@ -25,6 +26,8 @@ class Slots:
         self.messages: dict[str, list[Message]] = {}
         self._current: dict[str, Message] = {}
         """The message whose origin line came last, of ids that have several."""
+        self.resting: dict[str, Records] = {}
+        """Restored messages of which no line has come yet, as they stand in the changelog, by queue id."""
         self.absorbed: list[Message] = []
         """Messages that turned out to be part of another, since they were last taken from here."""
 
@@ -34,6 +37,9 @@ class Slots:
         *origin* is how sure the line begins a message; *mark* names the line if it is a sure one.
         """
         messages = self.messages.get(queue_id)
+        if messages is None and queue_id in self.resting:
+            self.wake(queue_id)
+            messages = self.messages[queue_id]
         if messages is None:
             messages = self.messages[queue_id] = []
         else:
@@ -68,6 +74,11 @@ class Slots:
         messages = self.messages.setdefault(message.row.queue_id, [])
         messages.append(message)
         messages.sort(key=_arrived)
+
+    def wake(self, queue_id: str) -> None:
+        """Read the messages of an id that rest."""
+        for message in load(self.resting.pop(queue_id)):
+            self.add(message)
 
     def discard(self, message: Message) -> None:
         """Forget a message."""

@@ -16,7 +16,7 @@ from schemas.settings import StreamSettings
 from schemas.timestamps import MICROSECONDS, to_text
 from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics
-from streams.changelog import load
+from streams.changelog import by_slot
 from streams.hosts import Host
 from streams.messages import Message, apply, apply_attempt
 from streams.outputs import Outputs, Write
@@ -93,9 +93,9 @@ class PartitionState:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take over the latest changelog values by key, those of tombstones left out."""
-        for message in load(records.items()):
-            name = message.row.host
-            (self._hosts.get(name) or self._add_host(name)).add(message)
+        for (host, queue_id), stored in by_slot(records).items():
+            name = host.decode()
+            (self._hosts.get(name) or self._add_host(name)).restore(queue_id.decode(), stored)
 
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""
