@@ -1,5 +1,6 @@
 """The process of the sink stage: reads the output topics, writes batches, knows from the database where it is."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -29,6 +30,9 @@ _GLANCE_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 10.0
 """How long a statement may go on after a stop."""
 
+_SWITCH_SECONDS: Final = 0.0005
+"""How long the thread that prepares a batch keeps the interpreter while the one that writes has an answer."""
+
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError, SystemError)
 """The server went away, became a standby, or asks to try again (deadlock, serialization): no record is at fault."""
 
@@ -40,6 +44,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
     Raises ConfigurationError (settings, migrations, lost positions, nothing but bad records) and TryAgainLaterError.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         if missing := pending(settings):
             raise ConfigurationError(

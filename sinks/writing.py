@@ -56,6 +56,10 @@ def query(name: str) -> str:
     return (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
 
 
+_MOVE_POSITIONS: Final = query("move_positions")
+_BEGIN_POSITIONS: Final = query("begin_positions")
+
+
 def copies_of(batch: Batch) -> Copies:
     """Return the COPY texts of *batch*. Raises ValueError for a text that no encoding has."""
     rows: tuple[tuple[Staged, Mapping[Any, msgspec.Struct]], ...] = (
@@ -116,8 +120,7 @@ class Writer:
         with self._connection, self._connection.cursor() as cursor:
             # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
             _stage(cursor, copies_of(batch) if copies is None else copies)
-            for partition, position in sorted(positions.items()):
-                _advance(cursor, partition, position)
+            _advance(cursor, positions)
             self._merge(cursor, batch)
         for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
             self._days.analyze(table, {key[2][:10] for key in rows})
@@ -191,18 +194,18 @@ def _stage(cursor: Cursor, copies: Copies) -> None:
         cursor.copy_expert(staged.copy, io.BytesIO(text), _COPIED_AT_ONCE)
 
 
-def _advance(cursor: Cursor, partition: TopicPartition, position: Positions) -> None:
-    if position.expected is None:
-        cursor.execute(
-            "INSERT INTO sink_positions (topic, partition, next_offset, refused_in_a_row) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT DO NOTHING",
-            (*partition, position.next, position.refused_in_a_row),
-        )
-    else:
-        cursor.execute(
-            "UPDATE sink_positions SET next_offset = %s, refused_in_a_row = %s, updated_at = now() "
-            "WHERE topic = %s AND partition = %s AND next_offset = %s",
-            (position.next, position.refused_in_a_row, *partition, position.expected),
-        )
-    if cursor.rowcount != 1:
-        raise PositionMovedError(f"{partition[0]}[{partition[1]}] is not at {position.expected} any more")
+def _advance(cursor: Cursor, positions: Mapping[TopicPartition, Positions]) -> None:
+    """Move *positions* on: all at once, since there may be hundreds, and each statement is a way to the server."""
+    for statement, new in ((_MOVE_POSITIONS, False), (_BEGIN_POSITIONS, True)):
+        rows = [
+            (*partition, position.expected, position.next, position.refused_in_a_row)
+            for partition, position in positions.items()
+            if (position.expected is None) == new
+        ]
+        if not rows:
+            continue
+        cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        done = set(cursor.fetchall())
+        for topic, partition, expected, *_ in rows:
+            if (topic, partition) not in done:
+                raise PositionMovedError(f"{topic}[{partition}] is not at {expected} any more")
