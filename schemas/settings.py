@@ -67,7 +67,12 @@ class KafkaSettings(_Section):
     ssl_certificate_file: Path | None = Field(None, description="PEM client certificate, for mutual TLS")
     ssl_key_file: Path | None = Field(None, description="PEM key of the client certificate")
     topic_prefix: str = Field("postfix.", pattern=r"^[a-zA-Z0-9._-]*$", description="what topic names begin with")
-    partitions: int = Field(8, ge=1, le=10_000, description="of raw, its outputs and the changelog: the most workers")
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=10_000,
+        description="of raw, its outputs and the changelog: the most workers; of the embedded Kafka 2 unless given",
+    )
     replication_factor: int = Field(1, ge=1, le=32_767, description="3 on a cluster; 1 with a single broker")
     raw_retention_days: int = Field(30, ge=1, description="how far back raw lines can be processed anew")
     output_retention_days: int = Field(30, ge=1, description="how long deliveries stay in their topics")

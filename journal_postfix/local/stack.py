@@ -18,6 +18,8 @@ from schemas.settings import Settings
 WAIT_SECONDS: Final = 60.0
 """How long to wait for whoever holds the data folder: until ``up`` has started, or a command has ended."""
 _POLL_SECONDS: Final = 0.1
+_PARTITIONS: Final = 2
+"""Of an embedded broker, where the settings say nothing."""
 
 
 class LocalStack:
@@ -93,6 +95,9 @@ def _complete(settings: Settings, data_dir: DataDir, running: Running) -> Settin
                 "bootstrap_servers": running.bootstrap_servers,
                 "security_protocol": "PLAINTEXT",
                 "replication_factor": 1,
+                # Nobody shares the work here, and each partition has transactions of its own: with 8, a line costs a
+                # quarter more.
+                "partitions": kafka.partitions if "partitions" in kafka.model_fields_set else _PARTITIONS,
             }
         )
     if database.host is None and running.database is not None:
