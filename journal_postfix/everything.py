@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from journal_postfix import topics
+from journal_postfix.daily_purge import DailyPurge
 from journal_postfix.failures import INTERRUPTED, OK
 from journal_postfix.inputs import Inputs, stages_of
 from journal_postfix.interrupts import Interruption, interruptible
@@ -155,8 +156,11 @@ def run(settings: Settings, inputs: Inputs) -> int:
         supervised(ready, inputs, tell, interruption, once=False) as pipeline,
     ):
         tell(f"Reading {inputs.described()}; Ctrl-C stops. Elsewhere: journal-postfix deliveries")
+        daily = DailyPurge(ready.settings, tell) if settings.database.host is None else None
         while not interruption.stop.is_set():
             pipeline.look_after()
+            if daily is not None:
+                daily.step()
             told.ready()
             bars.show_all(pipeline.reports.reading())
             pipeline.supervisor.wait(_LOOK_SECONDS)

@@ -226,6 +226,18 @@ class SinkSettings(_Section):
     )
 
 
+class RetentionSettings(_Section):
+    """How long `purge` lets rows stay, by the day on which the mail arrived. 0: for ever."""
+
+    deliveries_days: int = Field(
+        90, ge=0, le=36_500, description="days that messages and their deliveries stay; 0: ever"
+    )
+    rejects_days: int = Field(90, ge=0, le=36_500, description="days that rejections without a queue id stay; 0: ever")
+    tls_sessions_days: int = Field(
+        90, ge=0, le=36_500, description="days that the encryption of connections stays; 0: ever"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -238,6 +250,7 @@ class Settings(BaseSettings):
     producer: ProducerSettings = ProducerSettings()
     stream: StreamSettings = StreamSettings()
     sink: SinkSettings = SinkSettings()
+    retention: RetentionSettings = RetentionSettings()
     data_dir: Path = Field(default_factory=default_data_dir, description="data of the embedded broker and database")
     cache_dir: Path = Field(default_factory=default_cache_dir, description="downloads of the embedded broker")
     kafka_jars: Path | None = Field(None, description="folder of Apache Kafka's jars, instead of downloading them")

@@ -18,8 +18,8 @@ _LOCK_MS: Final = 1000
 """How long to wait for a table: whoever comes after us waits as well."""
 _PAUSE_SECONDS: Final = 60.0
 
-_LOCK: Final = 7_260_115_372
-"""Key of the advisory lock that keeps two makers apart, also in `make_day_partition`: who waits here waits for long."""
+LOCK: Final = 7_260_115_372
+"""Key of the advisory lock that keeps makers and droppers apart, also in `make_day_partition`: who waits, for long."""
 
 
 class DayPartitions:
@@ -84,7 +84,7 @@ class DayPartitions:
     def _make(self, day: date, table: str) -> None:
         name = _name(table, day)
         with self._connection, self._connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
             # With its owner's rights: the tables are not the sink's (sinks/migrations/0007_roles.sql).
             cursor.execute("SELECT make_day_partition(%s, %s)", (table, day))

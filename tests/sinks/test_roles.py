@@ -12,10 +12,11 @@ from psycopg2 import sql
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
-from schemas.settings import DatabaseSettings, Settings
+from schemas.settings import DatabaseSettings, RetentionSettings, Settings
 from sinks.connecting import connect
 from sinks.day_partitions import PARTITIONED
 from sinks.migrating import migrate, pending
+from sinks.purging import cutoffs, purge
 from sinks.roles import KEPT, READER_RIGHTS, SINK_RIGHTS, create, grant, grant_again
 from sinks.writing import Positions, Writer
 
@@ -304,3 +305,16 @@ def test_somebody_has_thought_of_every_table(roles: Roles, run_as: Callable[[str
         "AND NOT relispartition"
     )
     assert {name for (name,) in found} == {*SINK_RIGHTS, *READER_RIGHTS, *KEPT}
+
+
+def test_only_the_owner_purges(roles: Roles, rows: Any) -> None:
+    old = datetime.now(UTC) - timedelta(days=95)
+    writer = Writer(roles.settings(roles.sink))
+    writer.write(rows.batch(rows.message(f"{old:%Y-%m-%d}T06:00:00.000000Z")), {})
+    writer.close()
+    before = cutoffs(RetentionSettings(), None, datetime.now(UTC))
+    for role in (roles.sink, roles.reader):
+        with pytest.raises(ConfigurationError, match="owner of the tables"):
+            purge(roles.settings(role), before, lambda line: None)  # noqa: ARG005
+    gone = purge(roles.settings(roles.migrator), before, lambda line: None)  # noqa: ARG005
+    assert gone[0].days == [f"{old:%Y-%m-%d}"]

@@ -1,0 +1,183 @@
+"""Retention: what is older than it may be goes, a day's partition at a time, while sinks write.
+
+A row that comes late for a day that is gone is stored all the same, in the partition that takes what has no other, and
+goes with the next purge.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import msgspec
+import psycopg2
+import psycopg2.errors
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.sql import SQL, Identifier
+
+from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.settings import RetentionSettings, Settings
+from sinks.connecting import connect
+from sinks.day_partitions import LOCK, PARTITIONED
+
+_LOCK_MS: Final = 1000
+"""How long to wait for a table's lock: sinks that come after us wait as well."""
+_TRIES: Final = 30
+_PAUSE_SECONDS: Final = 2.0
+"""Between tries: sinks go on meanwhile."""
+_ROWS_AT_ONCE: Final = 10_000
+"""Of the partitions that hold many days: no transaction is long."""
+
+_TIME_COLUMNS: Final = {
+    "delivery_from": "arrived_at",
+    "delivery_to": "arrived_at",
+    "noqueue": "at",
+    "tls_sessions": "at",
+}
+
+_DAYS: Final = """
+SELECT child.relname, pg_total_relation_size(child.oid), greatest(child.reltuples, 0)::bigint
+FROM pg_inherits
+JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = %s::regclass AND child.relname ~ ('^' || %s || '_[0-9]{8}$')
+    AND to_date(right(child.relname, 8), 'YYYYMMDD') < %s
+ORDER BY child.relname
+"""
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """What went, or would go, of one table."""
+
+    table: str
+    before: str
+    """The first day that stays, such as ``2026-08-26``."""
+    days: list[str]
+    """The partitions that were dropped."""
+    rows: int
+    """About: as the server's statistics have it for whole days; exact for rows that went one by one."""
+    bytes: int
+
+
+Tell = Callable[[str], None]
+
+
+def cutoffs(retention: RetentionSettings, older_than: timedelta | None, now: datetime) -> Mapping[str, datetime]:
+    """Return by table the beginning of the first day that stays; tables of which everything stays are left out."""
+    days = {
+        "delivery_from": retention.deliveries_days,
+        "delivery_to": retention.deliveries_days,
+        "noqueue": retention.rejects_days,
+        "tls_sessions": retention.tls_sessions_days,
+    }
+    ages = {table: older_than or (timedelta(days=age) if age else None) for table, age in days.items()}
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        table: midnight if age < timedelta(days=1) else midnight - timedelta(days=age.days)
+        for table, age in ages.items()
+        if age is not None
+    }
+
+
+def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry_run: bool = False) -> list[Purged]:
+    """Drop what is older than *before*, by table; return what went. For the owner of the tables.
+
+    Raises ConfigurationError (not the owner, no tables) and TryAgainLaterError (the server went away, or somebody
+    holds a table for a minute). What went until then is gone; the next purge goes on.
+    """
+    with _connected(settings) as connection:
+        found = [
+            _purge_table(connection, table, before[table], tell, dry_run) for table in PARTITIONED if table in before
+        ]
+        if "delivery_from" in before:
+            found.append(_purge_names(connection, before["delivery_from"], tell, dry_run))
+        return found
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Connection]:
+    database = settings.database
+    connection = connect(database)
+    try:
+        yield connection
+    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
+        raise ConfigurationError(
+            f"role {database.user or '(default)'} may not purge database {database.dbname}: {_line(error)}; run it as "
+            "the owner of the tables, who migrates them"
+        ) from error
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise TryAgainLaterError(f"cannot purge database {database.dbname}: {_line(error)}; run it again") from error
+    finally:
+        connection.close()
+
+
+def _purge_table(connection: Connection, table: str, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_DAYS, (table, table, before.date()))
+        partitions = cursor.fetchall()
+    for number, (name, size, _) in enumerate(partitions, 1):
+        if not dry_run:
+            _insist(partial(_drop, connection, name), name)
+        tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
+    rows = sum(rows for _, _, rows in partitions)
+    for name in (f"{table}_earlier", f"{table}_later"):
+        rows += _purge_rows(connection, name, _TIME_COLUMNS[table], before, dry_run)
+    days = [f"{name[-8:-4]}-{name[-4:-2]}-{name[-2:]}" for name, _, _ in partitions]
+    return Purged(table, f"{before:%Y-%m-%d}", days, rows, sum(size for _, size, _ in partitions))
+
+
+def _purge_names(connection: Connection, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
+    """Forget the addresses and names that no row holds any more: none written since says that it has them."""
+    rows = _purge_rows(connection, "known_names", "seen", before, dry_run)
+    tell(f"known_names: {rows:,} rows {'would go' if dry_run else 'deleted'}")
+    return Purged("known_names", f"{before:%Y-%m-%d}", [], rows, 0)
+
+
+def _drop(connection: Connection, partition: str) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        cursor.execute(SQL("DROP TABLE {}").format(Identifier(partition)))
+
+
+def _purge_rows(connection: Connection, table: str, column: str, before: datetime, dry_run: bool) -> int:  # noqa: FBT001
+    """Delete the rows of *table* that are older, some at a time; return how many."""
+    old = SQL("FROM {} WHERE {} < %s").format(Identifier(table), Identifier(column))
+    if dry_run:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(SQL("SELECT count(*) {}").format(old), (before,))
+            [(count,)] = cursor.fetchall()
+            return int(count)
+    deleted = 0
+    while True:
+        with connection, connection.cursor() as cursor:
+            # Those that a sink holds go next time.
+            cursor.execute(
+                SQL("DELETE FROM {} WHERE ctid = ANY(ARRAY(SELECT ctid {} LIMIT {} FOR UPDATE SKIP LOCKED))").format(
+                    Identifier(table), old, SQL(str(_ROWS_AT_ONCE))
+                ),
+                (before,),
+            )
+            deleted += cursor.rowcount
+            if cursor.rowcount < _ROWS_AT_ONCE:
+                return deleted
+
+
+def _insist(work: Callable[[], None], name: str) -> None:
+    """Do *work*, again while somebody holds the table. Raises TryAgainLaterError."""
+    for left in reversed(range(_TRIES)):
+        try:
+            work()
+        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
+            if not left:
+                raise TryAgainLaterError(
+                    f"{name} is in use, and was for a minute (a long query, a dump?): purge again when that has ended"
+                ) from error
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
