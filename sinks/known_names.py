@@ -8,6 +8,7 @@ from typing import Final
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from sinks import erasures
 from sinks.batches import Batch
 
 MOST_CHARACTERS: Final = 600
@@ -45,17 +46,24 @@ class KnownNames:
         self._new: set[Name] = set()
         self._old: set[Name] = set()
 
-    def ensure(self, batch: Batch) -> None:
-        """Store the names of *batch*. Raises what psycopg2 raises."""
+    def ensure(self, batch: Batch) -> bool:
+        """Store the names of *batch*, and tell whether the erased were taken out of it for that.
+
+        Raises what psycopg2 raises.
+        """
         today = datetime.now(UTC).date()
         if today != self._day:
             self._day, self._new, self._old = today, set(), set()
         names = names_of(batch) - self._new - self._old
         if not names:
-            return
-        kinds, texts = zip(*names, strict=True)
+            return False
         with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(_STORE, (today, list(kinds), list(texts)))
+            if changed := erasures.read(cursor).apply(batch):
+                names = names_of(batch) - self._new - self._old
+            if names:
+                kinds, texts = zip(*names, strict=True)
+                cursor.execute(_STORE, (today, list(kinds), list(texts)))
         if len(self._new) >= _REMEMBERED:
             self._old, self._new = self._new, set()
         self._new |= names
+        return changed

@@ -26,6 +26,8 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "noqueue": "SELECT, INSERT, UPDATE, DELETE",
     "tls_sessions": "SELECT, INSERT, UPDATE, DELETE",
     "known_names": "SELECT, INSERT, UPDATE",
+    "erasures": "SELECT",
+    "erasure_key": "SELECT",
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from schemas.settings import Settings
+from sinks import erasures
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
@@ -116,8 +117,11 @@ class Writer:
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
         self._days.ensure(batch.days())
-        self._names.ensure(batch)
+        if self._names.ensure(batch):
+            copies = None
         with self._connection, self._connection.cursor() as cursor:
+            if erasures.read(cursor).apply(batch):
+                copies = None
             # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
             _stage(cursor, copies_of(batch) if copies is None else copies)
             _advance(cursor, positions)
