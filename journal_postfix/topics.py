@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
@@ -75,16 +76,29 @@ def look(settings: Settings, only: Sequence[Topic] | None = None, *, grow: bool 
 
     Raises TryAgainLaterError and ConfigurationError.
     """
-    admin, metadata = reach(settings)
     wanted = topics_of(settings.kafka, settings.stream).all() if only is None else only
-    present = [topic for topic in wanted if topic.name in metadata.topics]
-    try:
-        resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]
-        futures = admin.describe_configs(resources, request_timeout=_TIMEOUT) if resources else {}
-        configs = {resource.name: future.result() for resource, future in futures.items()}
-    except KafkaException as error:
-        raise _explained(error, "read the topics' configuration", settings) from None
-    return [plan(topic, _existing(topic.name, metadata, configs), grow=grow) for topic in wanted]
+    existing = _existing(settings, wanted)
+    return [plan(topic, existing[topic.name], grow=grow) for topic in wanted]
+
+
+def kept_for(settings: Settings) -> dict[str, timedelta | None]:
+    """Return for how long each topic that holds mail keeps a record, as the broker has it; None: without end.
+
+    Raises TryAgainLaterError and ConfigurationError.
+    """
+    topics = topics_of(settings.kafka, settings.stream)
+    with_mail = (
+        topics.raw, topics.delivery_from, topics.delivery_to, topics.noqueue, topics.dead_letter, topics.changelog,
+    )  # fmt: skip
+    return {
+        name: _kept_for(topic.config) for name, topic in _existing(settings, with_mail).items() if topic is not None
+    }
+
+
+def _kept_for(config: Mapping[str, str]) -> timedelta | None:
+    milliseconds = int(config.get("retention.ms", -1))
+    ages = "delete" in config.get("cleanup.policy", "delete") and milliseconds >= 0
+    return timedelta(milliseconds=milliseconds) if ages else None
 
 
 def make(settings: Settings, *, grow: bool = False) -> list[Change]:
@@ -153,13 +167,23 @@ def _await(futures: Mapping[Any, Any]) -> None:
         future.result()
 
 
-def _existing(name: str, metadata: Any, configs: Mapping[str, Any]) -> Existing | None:
-    found = metadata.topics.get(name)
-    if found is None:
-        return None
-    replicas = min((len(partition.replicas) for partition in found.partitions.values()), default=0)
-    config = {entry.name: entry.value for entry in configs[name].values() if entry.value is not None}
-    return Existing(len(found.partitions), replicas, config)
+def _existing(settings: Settings, topics: Sequence[Topic]) -> dict[str, Existing | None]:
+    """Return *topics* as the broker has them, by name; None for one that is missing."""
+    admin, metadata = reach(settings)
+    present = [topic.name for topic in topics if topic.name in metadata.topics]
+    try:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+        futures = admin.describe_configs(resources, request_timeout=_TIMEOUT) if resources else {}
+        configs = {resource.name: future.result() for resource, future in futures.items()}
+    except KafkaException as error:
+        raise _explained(error, "read the topics' configuration", settings) from None
+    found: dict[str, Existing | None] = dict.fromkeys(topic.name for topic in topics)
+    for name in present:
+        partitions = metadata.topics[name].partitions
+        replicas = min((len(partition.replicas) for partition in partitions.values()), default=0)
+        config = {entry.name: entry.value for entry in configs[name].values() if entry.value is not None}
+        found[name] = Existing(len(partitions), replicas, config)
+    return found
 
 
 def _explained(error: KafkaException, what: str, settings: Settings) -> JournalPostfixError:

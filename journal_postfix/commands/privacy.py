@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from journal_postfix import topics
 from journal_postfix.local import attach
-from schemas.errors import ConfigurationError
+from journal_postfix.rendering.characters import plain
+from schemas.errors import ConfigurationError, JournalPostfixError
 from schemas.moments import parse_time
 from schemas.settings import Settings
-from sinks import purging
+from sinks import erasing, purging
 from sinks.purging import Purged
 
 
@@ -51,6 +53,66 @@ def purge(
         typer.echo("everything stays: retention.*_days are 0")
         return
     _show(found, Console(highlight=False))
+
+
+def erase(
+    settings: Settings,
+    *,
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Whose data; the case of letters does not matter.")],
+    pseudonymise: Annotated[
+        bool, typer.Option("--pseudonymise", help="Put one made-up address in its place, the same everywhere.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many rows it is in; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Take a person's address out of all mail that has arrived, while the sinks write. Can't be undone.
+
+    As sender, recipient, alias or login, and wherever a reply, a VERP sender or a header quotes it. Rows stay, so that
+    other people's mail and the statistics do; each names a made-up address instead (…@erased.invalid), another one for
+    each message, and tells no more what was said about it. With --pseudonymise it is the same one everywhere.
+
+    The sinks leave the address out, too, of what Kafka's topics still bring of that time, also by a replay. What the
+    topics themselves hold goes with their retention: until when is said at the end. As the owner of the tables.
+
+    [bold]Examples[/]
+
+    [cyan]journal-postfix erase --address anna@example.org --dry-run[/]
+    [cyan]journal-postfix erase --address anna@example.org --yes[/]
+    """
+    if not dry_run and not yes:
+        typer.confirm("Take it out of all mail? This can't be undone.", abort=True, err=True)
+    console = Console(stderr=True, highlight=False)
+    with attach(settings, broker=True, database=True) as complete:
+        counts = erasing.erase(
+            complete,
+            address,
+            "pseudonymise" if pseudonymise else "remove",
+            lambda line: console.print(Text(plain(line)), soft_wrap=True),
+            dry_run=dry_run,
+        )
+        remains, unknown = _remains(complete)
+    if as_json:
+        document = {"dry_run": dry_run, "tables": msgspec.to_builtins(counts), "topics": remains, "unknown": unknown}
+        typer.echo(json.dumps(document, indent=2))
+        return
+    for count in counts:
+        typer.echo(f"{count.table:<14} {count.rows:>10,} rows {'would change' if dry_run else 'changed'}")
+    typer.echo("What Kafka's topics hold of it goes by itself:")
+    for topic, until in remains.items():
+        typer.echo(f"  {topic:<40} {f'until {until}' if until else 'as long as the mail is queued'}")
+    if unknown:
+        typer.echo(f"  unknown: {unknown}")
+
+
+def _remains(settings: Settings) -> tuple[dict[str, str | None], str | None]:
+    """Return until when topics hold what is in them now (None: while the mail is queued), or why that is unknown."""
+    now = datetime.now(UTC)
+    try:
+        kept = topics.kept_for(settings)
+    except JournalPostfixError as error:
+        return {}, str(error)
+    return {name: f"{now + age:%Y-%m-%d}" if age is not None else None for name, age in kept.items()}, None
 
 
 def _age(text: str) -> timedelta:

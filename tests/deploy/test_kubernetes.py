@@ -21,8 +21,11 @@ IMAGE = f"journal-postfix:{__version__}"
 
 
 def _pods() -> Iterator[Any]:
-    for _, document in MANIFESTS:
-        if document["kind"] in {"Job", "StatefulSet", "DaemonSet"}:
+    for _, whole in MANIFESTS:
+        document = whole
+        if whole["kind"] == "CronJob":
+            document = {**whole, "spec": whole["spec"]["jobTemplate"]["spec"]}
+        if document["kind"] in {"Job", "CronJob", "StatefulSet", "DaemonSet"}:
             containers = (
                 document["spec"]["template"]["spec"].get("initContainers", [])
                 + (document["spec"]["template"]["spec"]["containers"])
@@ -37,7 +40,7 @@ STAGES = {"producer", "stream", "sink"}
 
 
 def test_every_container_is_looked_at() -> None:
-    assert {param.values[1]["name"] for param in PODS} == {*STAGES, "topics", "migrate"}
+    assert {param.values[1]["name"] for param in PODS} == {*STAGES, "topics", "migrate", "purge"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -113,19 +116,20 @@ def test_its_command_exists_and_understands_its_settings(workload: Any, containe
         for _, document in MANIFESTS
         if document["kind"] == "Secret"
     }
-    given = secrets.get(container["name"], {"kafka": ""})  # producers' secret is in their own namespace
+    work = "migrate" if container["name"] == "purge" else container["name"]  # both are the owner's
+    given = secrets.get(work, {"kafka": ""})  # producers' secret is in their own namespace
     wanted = {
         path.name for path in (loaded.kafka.sasl_password_file, loaded.database.password_file) if path is not None
     }
     assert wanted == set(given)
     [mounted] = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/secrets"]
-    assert mounted == f"secret-{container['name']}"
+    assert mounted == f"secret-{work}"
 
 
 @each_container
 def test_stages_are_probed_by_what_they_touch(workload: Any, container: Any) -> None:
     if container["name"] not in STAGES:
-        assert workload["kind"] == "Job"
+        assert workload["kind"] in {"Job", "CronJob"}
         return
     dockerfile = (FOLDER.parents[1] / "Dockerfile").read_text()
     [file] = re.findall(r"JOURNAL_POSTFIX_HEARTBEAT_FILE=(\S+)", dockerfile)

@@ -14,7 +14,8 @@ from journal_postfix.application import application
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
-STAGES = [name for name in SERVICES if "-up." not in name]
+RUNNING = [name for name in SERVICES if "-purge." not in name]
+STAGES = [name for name in RUNNING if "-up." not in name]
 PROGRAM = "/opt/journal-postfix/bin/journal-postfix"
 NEWER_THAN_252 = ("RestartSteps", "RestartMaxDelaySec")
 
@@ -47,9 +48,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def test_systemd_understands_every_unit(analyze: str, tmp_path: Path) -> None:
     installed = Path(sys.executable).with_name("journal-postfix")
     for path in UNITS.glob("journal-postfix*"):
-        if path.suffix in {".service", ".target"}:
+        if path.suffix in {".service", ".target", ".timer"}:
             (tmp_path / path.name).write_text(path.read_text().replace(PROGRAM, str(installed)))
-    assert len(list(tmp_path.iterdir())) == len(SERVICES) + 1
+    assert len(list(tmp_path.iterdir())) == len(SERVICES) + 2
     done = run(analyze, "verify", "--man=no", *sorted(tmp_path.iterdir()))
     said = [line for line in done.stderr.splitlines() if not any(f"'{key}'" in line for key in NEWER_THAN_252)]
     assert (done.returncode, said) == (0, [])
@@ -90,7 +91,7 @@ def test_its_settings_are_checked_with_its_own_rights_before_it_starts(name: str
     assert before.split()[-2:] == start.split()[-2:]  # --config FILE
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", RUNNING)
 def test_it_is_started_again_but_not_with_wrong_settings(name: str) -> None:
     unit = service(name)
     assert unit["Type"] == ["notify"]
@@ -100,6 +101,14 @@ def test_it_is_started_again_but_not_with_wrong_settings(name: str) -> None:
     assert unit["User"] == ["journal-postfix"]
     assert "WantedBy=journal-postfix.target" in (UNITS / name).read_text()
     assert "PartOf=journal-postfix.target" in (UNITS / name).read_text()
+
+
+def test_old_mail_is_purged_every_day(analyze: str) -> None:
+    timer = (UNITS / "journal-postfix-purge.timer").read_text()
+    [calendar] = re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE)
+    done = run(analyze, "calendar", "--base-time=2026-11-24 12:00:00", "--iterations=2", calendar)
+    assert re.findall(r"2026-11-2\d 03:17:00", done.stdout)[-2:] == ["2026-11-25 03:17:00", "2026-11-26 03:17:00"]
+    assert service("journal-postfix-purge.service")["Type"] == ["oneshot"]
 
 
 def test_the_user_is_made(tmp_path: Path) -> None:
