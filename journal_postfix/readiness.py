@@ -32,9 +32,12 @@ class Readiness:
         self._file: Final = file
         self._ready = False
         self._told_at = 0.0
+        self.alive_at: float | None = None
+        """When it gave its last sign of life, by the monotonic clock; None before it works."""
 
     def ready(self) -> None:
         """Say that the stage is connected and works. Again: a sign of life."""
+        self.alive_at = time.monotonic()
         if not self._ready:
             self._ready = True
             self._told_at = time.monotonic()
@@ -45,6 +48,8 @@ class Readiness:
     def alive(self) -> None:
         """Say that the stage's work goes on; called wherever it does, however often."""
         now = time.monotonic()
+        if self._ready:
+            self.alive_at = now
         if self._ready and now - self._told_at >= _SECONDS:
             self._told_at = now
             self._touch()
@@ -52,6 +57,7 @@ class Readiness:
 
     def stopping(self) -> None:
         """Say that the stage ends."""
+        self.alive_at = None
         if self._file is not None and self._ready:
             with suppress(OSError):
                 self._file.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ librdkafka tries again for as long as the process lives, in order and without du
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -20,6 +20,7 @@ from producers.acknowledgements import Acknowledgements, Stretch
 from producers.broker_errors import explained
 from schemas.dead_letters import DeadLetter, letter_key
 from schemas.errors import JournalPostfixError, TryAgainLaterError
+from schemas.figures import Figure
 from schemas.kafka import client_config
 from schemas.keys import partition_of
 from schemas.raw import Position, PositionRecord, RawBatch, encode_batch
@@ -59,6 +60,8 @@ class Publisher:
         self._acknowledgements = Acknowledgements()
         self._in_flight = 0
         self._saves_in_flight = 0
+        self._batches = self._lines = self._letters = self._acknowledged = 0
+        self._acknowledged_at = self._waited = 0.0
         self._saved_at = 0.0
         self._trouble: KafkaError | None = None
         self._failure: JournalPostfixError | None = None
@@ -69,15 +72,29 @@ class Publisher:
         """Return how many bytes wait for their acknowledgement."""
         return self._in_flight
 
+    def figures(self) -> Iterator[Figure]:
+        """Yield what there is to tell; for any thread."""
+        yield Figure("producer_lines_sent_total", self._lines)
+        yield Figure("producer_batches_total", self._batches)
+        yield Figure("producer_dead_letters_total", self._letters)
+        yield Figure("producer_unacknowledged_bytes", self._in_flight)
+        yield Figure("producer_acknowledged_batches_total", self._acknowledged)
+        yield Figure("producer_acknowledgement_seconds_total", self._waited)
+        if self._acknowledged_at:
+            yield Figure("producer_acknowledged_timestamp_seconds", self._acknowledged_at)
+
     def send(self, partition: int, batch: RawBatch) -> None:
         """Send a batch; wait for room first. Raises TryAgainLaterError, ConfigurationError and StoppedError."""
         self._send(self._raw, partition, None, encode_batch(batch), self._acknowledgements.sent)
+        self._batches += 1
+        self._lines += len(batch.lines)
 
     def bury(self, letter: DeadLetter) -> None:
         """Send a dead letter; raises as `send` does."""
         key = letter_key(letter)
         value = msgspec.json.encode(letter)
         self._send(self._dead.name, self._partition(self._dead, key), key, value, self._acknowledgements.sent)
+        self._letters += 1
 
     def mark(self, source: str, position: Position) -> None:
         """Say that all lines up to *position* were sent: it may be saved when they are acknowledged."""
@@ -179,6 +196,9 @@ class Publisher:
         self._in_flight -= size
         if error is None:
             self._acknowledgements.acknowledged(stretch)
+            self._acknowledged += 1
+            self._waited += message.latency() or 0.0
+            self._acknowledged_at = time.time()
         else:
             self._failed(error, f"write to {message.topic()}")
 

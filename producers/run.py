@@ -62,7 +62,7 @@ class Run:
         now = time.monotonic()
         if self._on_progress is not None and (last or now - self._told_at >= _TELL_SECONDS):
             self._told_at = now
-            self._on_progress(progress)
+            self._on_progress(progress._replace(figures=self.publisher.figures))
 
 
 @contextmanager

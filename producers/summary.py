@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from schemas.figures import Figures
+
 
 class Progress(NamedTuple):
     """How far a run is."""
@@ -13,6 +15,8 @@ class Progress(NamedTuple):
     """Of the files as they lie on the disk."""
     bytes_total: int | None = None
     """None where the end is not known."""
+    figures: Figures = tuple
+    """What there is to tell of the way to Kafka."""
 
 
 class Summary(NamedTuple):

@@ -238,6 +238,18 @@ class RetentionSettings(_Section):
     )
 
 
+class MetricsSettings(_Section):
+    """Where each stage serves metrics for Prometheus, and whether it lives and works."""
+
+    listen: str = Field("127.0.0.1", description="address to listen on; metrics name hosts and topics, no mail")
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="of /metrics, /healthz, /readyz: each stage and worker takes the first free one on; none: off",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -251,6 +263,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     sink: SinkSettings = SinkSettings()
     retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
     data_dir: Path = Field(default_factory=default_data_dir, description="data of the embedded broker and database")
     cache_dir: Path = Field(default_factory=default_cache_dir, description="downloads of the embedded broker")
     kafka_jars: Path | None = Field(None, description="folder of Apache Kafka's jars, instead of downloading them")

@@ -48,13 +48,14 @@ class Store:
             copies = None
         return Prepared(records, batch, refused, copies)
 
-    def store(self, writer: Writer, prepared: Prepared, positions: Mapping[TopicPartition, Positions]) -> None:
-        """Store what is *prepared* and *positions*, both or neither.
+    def store(self, writer: Writer, prepared: Prepared, positions: Mapping[TopicPartition, Positions]) -> int:
+        """Store what is *prepared* and *positions*, both or neither; return the number of dead letters.
 
         Raises ConfigurationError (nothing but bad records), TryAgainLaterError (no place for dead letters),
         PositionMovedError, and what psycopg2 raises for a server that does not do its part.
         """
         records, refused = prepared.records, prepared.refused
+        letters = len(refused)
         runs = self._letters.check(records, refused)
         if refused:
             self._letters.write(records, refused)
@@ -70,7 +71,9 @@ class Store:
             self._letters.write(records, found)
             places = [place for place in readable if place not in found]
             writer.write(self._batch_of(records, places, {}), _with(positions, runs))
+            letters += len(found)
         self._letters.stored(runs)
+        return letters
 
     def _batch_of(self, records: Sequence[Any], places: Sequence[int], refused: dict[int, str]) -> Batch:
         """Return the batch of the records at *places*; those that can't be read go to *refused*."""

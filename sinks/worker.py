@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
@@ -12,12 +12,14 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.figures import Figure, Watch, unwatched
 from schemas.kafka import client_config
 from schemas.settings import Settings
 from schemas.topics import topics_of
 from sinks.connecting import unusable
+from sinks.figures import Counts
 from sinks.migrating import pending
-from sinks.storing import Store
+from sinks.storing import Prepared, Store
 from sinks.writing import PositionMovedError, Positions, Writer
 
 log = structlog.get_logger()
@@ -39,8 +41,8 @@ _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalEr
 Partition = tuple[str, int]
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Run the stage in this process until *stop* is set.
+def run(settings: Settings, stop: threading.Event, watch: Watch = unwatched) -> None:
+    """Run the stage in this process until *stop* is set. *watch* gets its figures.
 
     Raises ConfigurationError (settings, migrations, lost positions, nothing but bad records) and TryAgainLaterError.
     """
@@ -51,6 +53,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 f"the database lacks migrations ({', '.join(missing)}): run `journal-postfix migrate`"
             )
         sink = _Sink(settings, stop)
+        watch(sink.figures)
         ended = threading.Event()
         threading.Thread(target=sink.hurry, args=(ended,), name="sink-stop", daemon=True).start()
         try:
@@ -97,7 +100,12 @@ class _Sink:
         self._pause = _FIRST_PAUSE
         # PostgreSQL merges one batch while the next one is read and prepared; one at a time, over one connection.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sink-write")
-        self._writing: Future[None] | None = None
+        self._writing: Future[int] | None = None
+        self._counts = Counts()
+        self._lags: dict[Partition, int] = {}
+        self._prepared: Prepared | None = None
+        """What is being written."""
+        self._submitted_at = 0.0
         self._written: dict[Partition, int] = {}
         """The offsets that the batch that is being written leads to."""
 
@@ -197,6 +205,7 @@ class _Sink:
         self._records = []
         self._written = {partition: position.next for partition, position in positions.items()}
         self._expected |= self._written
+        self._prepared, self._submitted_at = prepared, time.monotonic()
         self._writing = self._executor.submit(self._store.store, self._writer, prepared, positions)
 
     def _finish_writing(self) -> None:
@@ -204,8 +213,11 @@ class _Sink:
         if self._writing is None:
             return
         writing, self._writing = self._writing, None
-        writing.result()
+        letters = writing.result()
         self._pause = _FIRST_PAUSE
+        assert self._prepared is not None
+        self._counts.stored(self._prepared.batch, letters, time.monotonic() - self._submitted_at)
+        self._measure_lags()
         # For tools that show the lag; nothing depends on it.
         offsets = [TopicPartition(*at, offset) for at, offset in self._written.items() if at in self._expected]
         if offsets:
@@ -226,8 +238,27 @@ class _Sink:
             else:
                 return
 
+    def figures(self) -> Iterator[Figure]:
+        """Yield what there is to tell; for any thread."""
+        yield from self._counts.figures()
+        for (topic, number), behind in dict(self._lags).items():
+            yield Figure("sink_lag_records", behind, {"topic": topic, "partition": str(number)})
+
+    def _measure_lags(self) -> None:
+        """Note how far behind the ends of their partitions the rows are that are stored, as the last fetch told them.
+
+        Here, in the thread that reads: a consumer keeps others waiting while it is used.
+        """
+        lags = {}
+        for at, after in self._expected.items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(*at), cached=True)
+            if end >= 0 and after is not None:
+                lags[at] = max(0, end - after)
+        self._lags = lags
+
     def _start_afresh(self) -> None:
         """Forget what was read; reading begins again where the database is."""
+        self._counts.retries += 1
         self._forget()
         self._consumer.assign([])
         self._placed = False

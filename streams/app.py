@@ -6,6 +6,7 @@ supervisor starts again. docs/decisions/0001-checkpoints.md has the reasons.
 
 import asyncio
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,11 +17,12 @@ from mode.supervisors import CrashingSupervisor
 
 from schemas.dead_letters import MAX_VALUE, DeadLetter
 from schemas.errors import BadRecordError, ConfigurationError, JournalPostfixError
+from schemas.figures import Figure
 from schemas.kafka import client_config
 from schemas.raw import decode_batch
 from schemas.settings import Settings
 from schemas.topics import Topics
-from streams.committed_reads import read_committed
+from streams.committed_reads import Consumer, read_committed
 from streams.credentials import faust_credentials
 from streams.order import Order
 from streams.partitions import SourcePartition
@@ -97,6 +99,20 @@ class StreamApp:
         raw = self.faust.topic(topics.raw.name, key_type=bytes, value_type=bytes, partitions=partitions)
         self.faust.agent(raw, name="merge", concurrency=1)(self._merge)
         self.faust.task(self._tick)
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield what there is to tell of the partitions that this worker owns."""
+        for partition in list(self.table.owned.values()):
+            yield from partition.figures()
+            end = self._consumer_end(partition.number)
+            if end is not None:
+                labels = {"partition": str(partition.number)}
+                yield Figure("stream_lag_records", max(0, end - partition.committed), labels)
+
+    def _consumer_end(self, number: int) -> int | None:
+        """Return the end of a partition of the source as the last fetch told it, or None before one did."""
+        consumer = self.faust.consumer
+        return consumer.end_of(number) if isinstance(consumer, Consumer) else None
 
     def _new_partition(self, number: int) -> SourcePartition:
         application = self.settings.stream.application

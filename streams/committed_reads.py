@@ -16,6 +16,7 @@ import faust
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -105,6 +106,14 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self.fetched[tp] = offset
         self._seeks += 1
         return self._seeks
+
+    def end_of(self, tp: TP) -> int | None:
+        """Return the end of *tp* as the last fetch told it, or None before one did; for any thread."""
+        try:
+            end: int | None = self._ensure_consumer().highwater(TopicPartition(tp.topic, tp.partition))
+        except (AssertionError, ConsumerNotStarted, IllegalStateError):  # it went elsewhere
+            return None
+        return end
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Tell the group how far it is. Nothing depends on it, so no error of it ends the worker, as Faust has it."""
@@ -216,6 +225,10 @@ class Consumer(driver.Consumer):
         except IllegalStateError:
             return False
         return True
+
+    def end_of(self, number: int) -> int | None:
+        """Return the end of a partition of the source as the last fetch told it, or None before one did."""
+        return self._thread.end_of(TP(self._table.source, number))
 
     def fetched(self, partition: SourcePartition) -> int:
         """Return the offset after the last record of *partition* that was fetched, merged or not."""

@@ -1,12 +1,16 @@
 """One source partition as a worker holds it: state, transactions, and events not yet acknowledged."""
 
 import asyncio
+import time
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas.figures import Figure
 from schemas.progress import Progress, decode_progress
+from schemas.timestamps import MICROSECONDS
 from schemas.topics import Topics
 from streams.outputs import Write
 from streams.state import PartitionState
@@ -35,12 +39,29 @@ class SourcePartition:
         self.inflight: asyncio.Task[None] | None = None
         """The checkpoint under way: at most one."""
         self._transactions = transactions
+        self._checkpoints = 0
+        self._checkpoint_seconds = 0.0
         self._changelog, self._progress = topics.changelog.name, topics.progress.name
 
     @property
     def next(self) -> int:
         """Source offset after the last event merged into the state."""
         return self.state.progress.next_offset
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield what there is to tell of it; for any thread."""
+        progress, at = self.state.progress, {"partition": str(self.number)}
+        yield Figure("stream_lines_total", progress.parsed, at | {"class": "parsed"})
+        yield Figure("stream_lines_total", progress.unparsed, at | {"class": "unparsed"})
+        for why, count in dict(progress.ignored).items():
+            yield Figure("stream_lines_total", count, at | {"class": why})
+        yield Figure("stream_batches_total", progress.batches, at)
+        yield Figure("stream_dead_letters_total", progress.dead_letters, at)
+        yield Figure("stream_messages_in_flight", len(self.state), at)
+        if latest := max(dict(progress.hosts).values(), default=0):
+            yield Figure("stream_newest_line_timestamp_seconds", latest / MICROSECONDS, at)
+        yield Figure("stream_checkpoints_total", self._checkpoints, at)
+        yield Figure("stream_checkpoint_seconds_total", self._checkpoint_seconds, at)
 
     def restore(self, records: dict[bytes, bytes]) -> None:
         """Take over the changelog's latest values."""
@@ -57,6 +78,7 @@ class SourcePartition:
         return True
 
     async def _checkpoint(self, executor: Executor) -> None:
+        began = time.monotonic()
         events, self.events = self.events, []
         upto = self.next
         progress = msgspec.json.encode(self.state.progress)
@@ -70,6 +92,8 @@ class SourcePartition:
             raise
         self.inflight = None
         self.committed = upto
+        self._checkpoints += 1
+        self._checkpoint_seconds += time.monotonic() - began
         for event in events:
             event.ack()
 

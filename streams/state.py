@@ -99,7 +99,7 @@ class PartitionState:
 
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""
-        return sum(map(len, self._hosts.values()))
+        return sum(map(len, list(self._hosts.values())))
 
     def _merge_line(self, host: Host, line: RawLine, at: int, moment: str, parsed: Parsed) -> Message:
         mark = None

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
+from schemas.figures import Watch, unwatched
 from schemas.kafka import client_config
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
@@ -43,19 +44,19 @@ FAILED = 1
 WRONG_SETTINGS = 2
 
 
-def run(settings: Settings, alive: Callable[[], None] | None = None) -> int:
+def run(settings: Settings, alive: Callable[[], None] | None = None, watch: Watch = unwatched) -> int:
     """Run the stage in this process until SIGTERM or SIGINT; return its exit code.
 
-    *alive* is called every second from when it works, as long as its event loop turns.
+    *alive* is called every second from when it works, as long as its event loop turns; *watch* gets its figures.
 
     Raises TryAgainLaterError where the broker does not answer, ConfigurationError where its topics are not as needed.
     Ends the process at once where going on could lose data (fenced, a checkpoint failed): nothing uncommitted counts.
     """
     with _stops_before_the_loop():
-        return _run(settings, alive)
+        return _run(settings, alive, watch)
 
 
-def _run(settings: Settings, alive: Callable[[], None] | None) -> int:
+def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> int:
     topics = topics_of(settings.kafka, settings.stream)
     faust_credentials(settings.kafka)  # what is wrong with its files is said better here than by librdkafka
     partitions = _partitions_of(settings, topics)
@@ -69,6 +70,7 @@ def _run(settings: Settings, alive: Callable[[], None] | None) -> int:
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
         app = StreamApp(settings, topics, partitions, datadir)
         app.table.failed = lambda error: _end(error, datadir)
+        watch(app.figures)
         if alive is not None:
             app.faust.timer(interval=_ALIVE_SECONDS)(_calling(alive))
         worker = _Worker(

@@ -10,6 +10,7 @@ from journal_postfix.broker import require_kafka
 from journal_postfix.commands.produce import Timezone, Year
 from journal_postfix.inputs import Inputs, default_inputs
 from journal_postfix.interrupts import interruptible
+from journal_postfix.metrics import exposed
 from journal_postfix.readiness import WatchedStop, readiness
 from journal_postfix.supervision.workers import run_workers
 from schemas.errors import ConfigurationError
@@ -81,8 +82,8 @@ def stream(settings: Settings, *, workers: Workers = 1) -> None:
         raise typer.Exit(_several(settings, "stream", workers))
     from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
 
-    with readiness() as told:
-        raise typer.Exit(worker.run(settings, told.ready))
+    with readiness() as told, exposed(settings.metrics, "stream", told) as watch:
+        raise typer.Exit(worker.run(settings, told.ready, watch))
 
 
 def sink(settings: Settings, *, workers: Workers = 1) -> None:
@@ -105,10 +106,14 @@ def sink(settings: Settings, *, workers: Workers = 1) -> None:
         raise typer.Exit(_several(settings, "sink", workers))
     from sinks import worker  # noqa: PLC0415 - only this command writes to the database
 
-    with readiness() as told, interruptible() as interruption:
+    with (
+        readiness() as told,
+        exposed(settings.metrics, "sink", told) as watch,
+        interruptible() as interruption,
+    ):
         interruption.on_first = told.stopping
         # Its first look is after it has reached both Kafka and PostgreSQL.
-        worker.run(settings, WatchedStop(interruption.stop, told.ready))
+        worker.run(settings, WatchedStop(interruption.stop, told.ready), watch)
 
 
 def _several(settings: Settings, stage: str, workers: int) -> int:

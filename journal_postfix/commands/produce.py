@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from journal_postfix.interrupts import Interruption, interruptible
+from journal_postfix.metrics import exposed
 from journal_postfix.readiness import WatchedStop, readiness
 from journal_postfix.rendering.reading import ReadingBar
 from journal_postfix.settings_flags import with_settings
@@ -16,6 +17,7 @@ from journal_postfix.supervision.reports import Read, Reading, to_line
 from producers import journal as journal_source
 from producers import logfile as logfile_source
 from producers import stdin as stdin_source
+from schemas.figures import Figure
 from schemas.settings import Settings
 
 application = typer.Typer(
@@ -49,6 +51,7 @@ def logfile(
     [cyan]journal-postfix produce logfile /var/log/mail.log.2.gz /var/log/mail.log.1[/]
     """
     _produce(
+        settings,
         report,
         follow,
         lambda stop, progress: logfile_source.run(
@@ -76,6 +79,7 @@ def journal(
     [cyan]journal-postfix produce journal --since yesterday[/]
     """
     _produce(
+        settings,
         report,
         follow,
         lambda stop, progress: journal_source.run(
@@ -99,16 +103,23 @@ def stdin(
     [cyan]zcat mail.log.*.gz | journal-postfix produce stdin[/]
     """
     _produce(
+        settings,
         report,
         False,  # noqa: FBT003
         lambda stop, progress: stdin_source.run(settings, sys.stdin.buffer, stop=stop, on_progress=progress),
     )
 
 
-def _produce(report: bool, follow: bool, run: Callable[[Any, Callable[[Any], None]], Any]) -> None:  # noqa: FBT001
+def _produce(
+    settings: Settings,
+    report: bool,  # noqa: FBT001
+    follow: bool,  # noqa: FBT001
+    run: Callable[[Any, Callable[[Any], None]], Any],
+) -> None:
     console = Console(stderr=True)
     with (
         readiness() as told,
+        exposed(settings.metrics, "producer", told) as watch,
         interruptible() as interruption,
         ReadingBar(console, shown=not report and console.is_terminal) as bar,
     ):
@@ -116,6 +127,7 @@ def _produce(report: bool, follow: bool, run: Callable[[Any, Callable[[Any], Non
 
         def on_progress(progress: Any) -> None:
             told.ready()  # there is none before Kafka was reached
+            watch(lambda: (Figure("producer_lines_read_total", progress.lines), *progress.figures()))
             reading = Reading(progress.lines, progress.bytes_done, progress.bytes_total)
             if report:
                 _print(to_line(reading))
