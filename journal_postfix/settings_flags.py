@@ -100,6 +100,7 @@ def with_settings(function: Callable[..., None]) -> Callable[..., None]:
         hold_on()
         with reported(tracebacks=level.lower() == "debug"):
             settings = load(flags.get("config"), nested(flags))
+            logs.hide(logs.secrets_of(settings))
             logs.configure(settings.log_format, settings.log_level)
             function(settings, **given)
 

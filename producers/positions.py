@@ -9,7 +9,8 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from producers.broker_errors import explained
-from producers.publishing import StoppedError, quiet
+from producers.client import quiet
+from producers.publishing import StoppedError
 from schemas.errors import BadRecordError, ConfigurationError, JournalPostfixError
 from schemas.kafka import client_config
 from schemas.keys import partition_of

@@ -1,5 +1,6 @@
-"""Connections to PostgreSQL, and what an error of it means for a stage."""
+"""Connections to PostgreSQL and Kafka, and what an error means for a stage."""
 
+import logging
 from typing import Any, Final
 
 import psycopg2
@@ -7,6 +8,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
+
+LIBRDKAFKA: Final = logging.getLogger("librdkafka")
+"""Takes what Kafka's library says by itself, which would go to stderr in a form of its own."""
 
 _NOTICE_A_DEAD_SERVER: Final = {
     "keepalives_idle": 10,

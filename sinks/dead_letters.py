@@ -12,6 +12,7 @@ from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import client_config
 from schemas.settings import Settings
+from sinks.connecting import LIBRDKAFKA
 
 _FLUSH_SECONDS: Final = 15
 _MOST_REASON: Final = 500
@@ -32,7 +33,8 @@ class DeadLetters:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Write to *topic*."""
         self._topic = topic
-        self._producer = Producer({**client_config(settings.kafka, "journal-postfix-sink"), "enable.idempotence": True})
+        config = client_config(settings.kafka, "journal-postfix-sink")
+        self._producer = Producer({**config, "enable.idempotence": True}, logger=LIBRDKAFKA)
         self._limit = settings.sink.bad_records_in_a_row
         self._runs: dict[tuple[str, int], int] = {}
 
