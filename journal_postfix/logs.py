@@ -168,7 +168,7 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     for name in _REQUESTS:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(_LIBRDKAFKA).setLevel(level if level == logging.DEBUG else logging.CRITICAL + 1)
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     threading.excepthook = _died
     if worker := os.environ.pop(WORKER_VARIABLE, ""):
         bind(worker=int(worker) if worker.isdecimal() else worker)

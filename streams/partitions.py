@@ -98,8 +98,9 @@ class SourcePartition:
         began = time.monotonic()
         events, self.events = self.events, []
         upto = self.next
-        progress = msgspec.json.encode(self.state.progress)
         writes = self.state.checkpoint()
+        self.state.progress.in_flight = len(self.state)
+        progress = msgspec.json.encode(self.state.progress)
         writes.append(Write(self._changelog, POSITION, progress, None))
         writes.append(Write(self._progress, str(self.number).encode(), progress, 0))
         try:
