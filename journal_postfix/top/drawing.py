@@ -102,16 +102,13 @@ def deferring_lines(picture: Picture, width: int, height: int, order: Order) -> 
         return [Text("nothing is deferred", "green")]
     domains = min(32, max(14, width // 4))
     reasons = 18 if width >= _WIDE else 14
-    names = {"deliveries": "COUNT", "domain": "DOMAIN", "reason": "REASON"}
-    head = Text(style="bold")
-    for column, text in (
-        ("deliveries", "COUNT".rjust(_COUNT)), ("domain", "DOMAIN".ljust(domains)), ("reason", "REASON".ljust(reasons)),
-        ("", "LAST".ljust(8)), ("", "REPLY"),
-    ):  # fmt: skip
-        head.append(
-            text.replace(names.get(column, "\0"), names.get(column, "")), "underline" if column == order else ""
-        )
-        head.append("  ")
+    head = Text()
+    columns = (("deliveries", "COUNT", -_COUNT), ("domain", "DOMAIN", domains), ("reason", "REASON", reasons))
+    for column, name, cells in (*columns, ("", "LAST", len("18:31:00")), ("", "REPLY", 0)):
+        pad = " " * max(0, abs(cells) - len(name))
+        head.append(pad if cells < 0 else "")
+        head.append(name, "bold underline" if column == order else "bold")
+        head.append(("" if cells < 0 else pad) + "  ")
     lines = [head]
     for deferral in ordered(picture.deferring, order)[: max(0, height - 1)]:
         line = Text()
