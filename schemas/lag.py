@@ -11,8 +11,10 @@ class Lag:
         """Count the seconds of *clock*, which those of Kafka's records are, too; nothing is known yet."""
         self._clock = clock
         self._records = 0
-        self._fresh_at = clock()
-        """Whatever is not done came after it."""
+        self._began_at = clock()
+        self._empty_at = 0.0
+        """When all was done last: whatever is not done came after it."""
+        self._done_at = 0.0
 
     def measure(self, end: int, done: int, done_at: float = 0.0) -> None:
         """Take the *end* of the partition, the offset up to which its records are *done*, and the last one's time.
@@ -20,7 +22,9 @@ class Lag:
         That is when Kafka got it; 0 where it is not known.
         """
         self._records = max(0, end - done)
-        self._fresh_at = max(self._fresh_at, done_at) if self._records else self._clock()
+        self._done_at = done_at
+        if not self._records:
+            self._empty_at = self._clock()
 
     @property
     def records(self) -> int:
@@ -29,5 +33,10 @@ class Lag:
 
     @property
     def seconds(self) -> float:
-        """How long the oldest of them has waited, at most; 0 where all are done."""
-        return max(0.0, self._clock() - self._fresh_at) if self._records else 0.0
+        """How long the oldest of them has waited, at most; 0 where all are done.
+
+        Until a record is done, of which the time is known: since this lag was measured first.
+        """
+        if not self._records:
+            return 0.0
+        return max(0.0, self._clock() - (max(self._empty_at, self._done_at) or self._began_at))
