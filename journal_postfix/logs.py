@@ -134,7 +134,7 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     ends: list[Processor] = (
         [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [_harmless, structlog.dev.ConsoleRenderer(sys.stderr.isatty(), exception_formatter=plain_traceback)]
+        else [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
     )
     structlog.configure(
         processors=[

@@ -60,6 +60,8 @@ def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> 
     topics = topics_of(settings.kafka, settings.stream)
     faust_credentials(settings.kafka)  # what is wrong with its files is said better here than by librdkafka
     partitions = _partitions_of(settings, topics)
+    # The topics' own number, whatever the settings say: rows go by it to partitions of their keys.
+    topics = topics_of(settings.kafka.model_copy(update={"partitions": partitions}), settings.stream)
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
     logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)  # below that it tells every request, with passwords

@@ -44,7 +44,7 @@ def top(
     change the interval, d orders what is deferred by domain and r by reason.
 
     Lag is in records that wait: batches of lines for the stream, rows for the sink. Of deferred deliveries the newest
-    5,000 are grouped.
+    2,000 are grouped.
 
     [bold]Examples[/]
 

@@ -101,7 +101,7 @@ class Top(App[None]):
 
     def draw(self) -> None:
         """Show the latest looks."""
-        if self.paused or not self.is_mounted:
+        if self.paused:
             return
         picture = self._looks.picture(datetime.now(UTC))
         height = middle_height(picture, self.size.height // 4) + _BORDER

@@ -130,11 +130,10 @@ class Looks:
     def _lines(self) -> dict[str, float] | None:
         if len(self._kafka) < 2:  # noqa: PLR2004 - a rate takes two looks
             return None
-        latest = by_class(self._kafka[-1].counts)
-        rates = {
-            name: _rate(self._kafka, lambda look, name=name: by_class(look.counts).get(name, 0)) for name in latest
-        }
-        return {name: rate or 0.0 for name, rate in rates.items()}
+        return {name: self._speed_of(name) for name in by_class(self._kafka[-1].counts)}
+
+    def _speed_of(self, name: str) -> float:
+        return _rate(self._kafka, lambda look: by_class(look.counts).get(name, 0)) or 0.0
 
 
 def by_class(counts: LineCounts) -> dict[str, int]:

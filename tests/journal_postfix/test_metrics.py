@@ -3,8 +3,8 @@
 import json
 import re
 import socket
-import urllib.error
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,8 +25,8 @@ from schemas.deliveries import DeliveryTo
 from schemas.errors import ConfigurationError
 from schemas.figures import Figure
 from schemas.settings import KafkaSettings, MetricsSettings, Settings, StreamSettings
-from schemas.topics import topics_of
 from schemas.timestamps import to_text
+from schemas.topics import topics_of
 from sinks.batches import Batch
 from sinks.figures import Counts
 from sinks.lags import Lags
@@ -198,7 +198,7 @@ def test_the_page_lists_every_metric_and_every_alert() -> None:
     assert [line for line in page.splitlines() if line.startswith(f"| `{PREFIX}")] == rows
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     alerts = [rule["alert"] for group in groups for rule in group["rules"]]
-    listed = re.findall(r"\b(?:JournalPostfix|Mail)[A-Z]\w+", page.partition("## Alerts")[2])
+    listed = re.findall(r"\b(?:JournalPostfix|Mail)[A-Z]\w+", page.partition("## Alerts")[2].partition("## Logs")[0])
     assert listed == alerts
 
 
@@ -206,7 +206,7 @@ def test_the_page_lists_every_metric_and_every_alert() -> None:
 def test_alerts_and_dashboard_ask_for_metrics_that_there_are(file: str) -> None:
     found = set(_name.findall((ROOT / file).read_text()))
     assert found
-    assert found <= {PREFIX + name for name in METRICS}
+    assert found <= {PREFIX + name for name in (*METRICS, "build_info")}
 
 
 def test_panels_of_the_dashboard_do_not_overlap() -> None:

@@ -8,7 +8,7 @@ import msgspec
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-MOST_DELIVERIES: Final = 5000
+MOST_DELIVERIES: Final = 2000
 """Deferred deliveries that are looked at, the newest: more would take longer and say the same."""
 _MOST_REPLY: Final = 300
 
