@@ -65,7 +65,7 @@ def lag_lines(picture: Picture, width: int, height: int) -> list[Text]:
     if hidden:
         stream, sink = (sum(getattr(lag, side) or 0 for lag in picture.lags) for side in ("stream", "sink"))
         lines.append(Text(f"{'all ' + str(len(picture.lags)):>9}{_short(stream):>9}{_short(sink):>9}", "bold"))
-    return [_fit(line, width) for line in lines]
+    return [_fit(line, width) for line in lines[:height]]
 
 
 def middle_height(picture: Picture, most: int) -> int:
@@ -119,7 +119,7 @@ def deferring_lines(picture: Picture, width: int, height: int, order: Order) -> 
         line.append(_clock(deferral.last_attempt_at, picture.at).ljust(8) + "  ", "dim")
         line.append(plain(_said(deferral.reply)))
         lines.append(line)
-    return [_fit(line, width) for line in lines]
+    return [_fit(line, width) for line in lines[:height]]
 
 
 def plain_lines(picture: Picture, width: int, order: Order) -> Iterator[Text]:
