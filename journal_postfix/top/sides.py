@@ -28,7 +28,7 @@ _WRITTEN: Final = """
 SELECT coalesce(sum(n_tup_ins) FILTER (WHERE relname LIKE 'delivery\\_from\\_%'), 0)::bigint,
     coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint
 FROM pg_stat_user_tables
-WHERE schemaname = current_schema() AND relname ~ '^(delivery_from|delivery_to|noqueue|tls_sessions)_[0-9]+$'
+WHERE schemaname = current_schema() AND relname ~ '^(delivery_from|delivery_to|noqueue|tls_sessions)_([0-9]+|later)$'
 """
 
 
@@ -41,19 +41,11 @@ class Side(Protocol):
         """Look. Raises JournalPostfixError where it is out of reach; the next look tries again."""
 
 
-class KafkaSide:
-    """What the stream has read, by its own account, and where topics end."""
+class _Connected:
+    """What is connected to at the first look, and let go at the end."""
 
-    name = "kafka"
-
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        """Connect at the first look."""
-        self._settings, self._clock = settings, clock
-        self._topics = topics_of(settings.kafka, settings.stream)
+    def __init__(self) -> None:
         self._open = ExitStack()
-        self._ends: TopicEnds | None = None
-        self._tail: Tail | None = None
-        self._progress: dict[int, Progress] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +54,21 @@ class KafkaSide:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+
+class KafkaSide(_Connected):
+    """What the stream has read, by its own account, and where topics end."""
+
+    name = "kafka"
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Connect at the first look."""
+        super().__init__()
+        self._settings, self._clock = settings, clock
+        self._topics = topics_of(settings.kafka, settings.stream)
+        self._ends: TopicEnds | None = None
+        self._tail: Tail | None = None
+        self._progress: dict[int, Progress] = {}
 
     def look(self) -> KafkaLook:
         """Look. Raises ConfigurationError and TryAgainLaterError."""
@@ -100,24 +107,16 @@ class KafkaSide:
         self._ends = self._open.enter_context(closing(TopicEnds(self._settings)))
 
 
-class DatabaseSide:
+class DatabaseSide(_Connected):
     """What sinks have stored, and what is deferred."""
 
     name = "database"
 
     def __init__(self, settings: Settings, hours: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Look at the mail of the last *hours*; connect at the first look."""
+        super().__init__()
         self._settings, self._hours, self._clock = settings.database, hours, clock
-        self._open = ExitStack()
         self._connection: psycopg2.extensions.connection | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
 
     def look(self) -> DatabaseLook:
         """Look. Raises JournalPostfixError."""

@@ -41,7 +41,6 @@ def complete(kafka_settings: KafkaSettings, migrated: DatabaseSettings) -> Setti
     connection = psycopg2.connect(**migrated.connection_parameters())
     with connection, connection.cursor() as cursor:
         now = datetime.now(UTC)
-        cursor.execute("CREATE TABLE delivery_to_test PARTITION OF delivery_to DEFAULT")
         cursor.execute(
             "INSERT INTO delivery_to (host, queue_id, arrived_at, recipient, orig_recipient, origin, last_attempt_at,"
             " status, number, service, dsn, relay, reply, first_attempt_at, attempts, history) VALUES ('mx1', 'A', %s,"
