@@ -61,8 +61,12 @@ class FailingDomains:
                 tried[domain] += times
                 if bad:
                     failed[domain] += times
+        new = Counter({domain: times for domain, times in failed.items() if domain not in self._counted})
+        for domain, _ in new.most_common(self._most):  # to make room takes time: not for each of thousands
+            self._enter(domain)
         for domain, times in failed.items():
-            counted = self._counted.get(domain) or self._enter(domain)
+            if (counted := self._counted.get(domain)) is None:
+                continue
             counted.failed += times
             counted.weight += times
         for domain, times in tried.items():
@@ -75,13 +79,12 @@ class FailingDomains:
         for domain, counted in ranked[: self._most]:
             yield DomainCounts(domain, counted.attempts, counted.failed)
 
-    def _enter(self, domain: str) -> _Counted:
+    def _enter(self, domain: str) -> None:
         weight = 0.0
         if len(self._counted) >= self._most * _KEPT_FOR_EACH:
             least = min(self._counted, key=lambda name: self._counted[name].weight)
             weight = self._counted.pop(least).weight
-        counted = self._counted[domain] = _Counted(weight)
-        return counted
+        self._counted[domain] = _Counted(weight)
 
     def _forget(self) -> None:
         """Halve the weights now and then, and forget who has hardly any."""

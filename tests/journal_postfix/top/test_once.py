@@ -34,7 +34,7 @@ def complete(kafka_settings: KafkaSettings, migrated: DatabaseSettings) -> Setti
     for _ in range(5):
         producer.produce(topics.raw.name, b"x", partition=1)
     for _ in range(2):
-        producer.produce(topics.delivery_to.name, b"x", partition=1)
+        producer.produce(topics.delivery_to.name, b"x", b"key", 1)
     said = Progress(partition=1, next_offset=3, lines=9, parsed=9, in_flight=4, hosts={"mx1\x1b[2J": 10**15})
     producer.produce(topics.progress.name, msgspec.json.encode(said), b"1", 0)
     assert producer.flush(30) == 0
