@@ -40,7 +40,7 @@ def complain(message: str, error: BaseException | None = None) -> None:
     if logs.last_words(line, error):
         return
     if error is not None:
-        sys.stderr.write(logs.without_secrets("".join(traceback.format_exception(error))))
+        sys.stderr.write(logs.redacted("".join(traceback.format_exception(error))))
     sys.stderr.write(f"{PREFIX}{plain(line)}\n")
     sys.stderr.flush()
 

@@ -21,9 +21,10 @@ WORKER_VARIABLE: Final = "JOURNAL_POSTFIX_WORKER"
 _SECRET: Final = re.compile(r"passw(or)?d|secret|token|credential|private_?key|authorization|sasl", re.IGNORECASE)
 _NO_SECRET: Final = re.compile(r"_file$|^sasl_(mechanism|username)", re.IGNORECASE)
 _URL_PASSWORD: Final = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
-_DSN_PASSWORD: Final = re.compile(
-    r"(\b\w*passw(?:or)?d\w*['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;)}&]+)", re.IGNORECASE
+_GIVEN_PASSWORD: Final = re.compile(
+    r"(\b[\w.]*passw(?:or)?d\w*(?:['\"]\s*:|\s*=)\s*)('[^']*'|\"[^\"]*\"|[^\s,;)}&]+)", re.IGNORECASE
 )
+"""In a DSN, or in a dict that is shown."""
 _ADDRESS: Final = re.compile(r"(?:\"[^\"@\s][^\"@]*\"|[^\s<>\"'(),;:\[\]{}=|/\\]+)@(?=[\w\[])")
 _SHORTEST: Final = 4
 """A secret of fewer characters is in too many words to be taken out of them."""
@@ -78,17 +79,15 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def without_secrets(text: str) -> str:
-    """Return *text* without the passwords of the settings, and what looks like one."""
+    """Return *text* without the passwords of the settings and of URLs."""
     for secret in _secrets:
         text = text.replace(secret, "***")
-    if "://" in text:
-        text = _URL_PASSWORD.sub(r"\1***@", text)
-    return _DSN_PASSWORD.sub(r"\1***", text)
+    return _URL_PASSWORD.sub(r"\1***@", text) if "://" in text else text
 
 
 def redacted(text: str) -> str:
-    """Return *text* without secrets, and without the local parts of addresses."""
-    text = without_secrets(text)
+    """Return *text* without secrets and what looks like one, and without the local parts of addresses."""
+    text = _GIVEN_PASSWORD.sub(r"\1***", without_secrets(text))
     if "@" in text:
         text = _ADDRESS.sub("***@", text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
