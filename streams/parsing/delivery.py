@@ -57,7 +57,7 @@ def seconds(text: str) -> float | None:
 
 
 _REST: Final = (
-    r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*+)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
+    r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
     r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
     r"(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?"
 )

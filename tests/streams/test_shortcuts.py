@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from unittest.mock import patch
@@ -60,8 +61,6 @@ def packaged_log() -> list[RawBatch]:
             RawBatch(host=bucket.host, source="s", position=StreamPosition(), lines=list(bucket.lines))
         ),
     )
-    from datetime import UTC, datetime  # noqa: PLC0415 - only here
-
     intake = Intake(
         clock=Clock(UTC, now=datetime(2026, 11, 25, tzinfo=UTC)),
         batching=batching,
@@ -108,10 +107,11 @@ def _records(draw: st.DrawFn) -> dict[str, Callable[[], str]]:
 
     return {
         "smtp": lambda: (
-            f"to=<{draw(ADDRESSES)}>{pick('', ', orig_to=<c@x.test>', ', orig_to=<>')}, relay={pick('none', 'h[1.2.3.4]:25')}"
-            f"{pick('', ', conn_use=2')}, delay={pick('0.1', '3', '1.2.3', '9' * 20)}{pick('', ', delays=0/0/0/1')}"
-            f"{pick('', ', tls=TLS')}{pick('', ', dsn=2.0.0')}, status={pick('sent', 'deferred', 'bounced', 'SOFTBOUNCE')}"
-            f"{pick('', ' (250 2.0.0 Ok: queued as 4STW2c002Nz5R)', ' (host h said: 450 4.2.2 full (in reply)', ' (250 cut')}"
+            f"to=<{draw(ADDRESSES)}>{pick('', ', orig_to=<c@x.test>', ', orig_to=<>')}"
+            f", relay={pick('none', 'h[1.2.3.4]:25')}{pick('', ', conn_use=2')}, delay={pick('0.1', '1.2.3', '9' * 20)}"
+            f"{pick('', ', delays=0/0/0/1')}{pick('', ', tls=TLS')}{pick('', ', dsn=2.0.0')}"
+            f", status={pick('sent', 'deferred', 'bounced', 'SOFTBOUNCE')}{pick('', ' (250 cut')}"
+            f"{pick('', ' (250 2.0.0 Ok: queued as 4STW2c002Nz5R)', ' (host h said: 450 4.2.2 full (in reply)')}"
             f"{pick('', ' (forwarded as 9D5CB98A3E4)')}"
         ),
         "qmgr": lambda: pick(
@@ -119,13 +119,14 @@ def _records(draw: st.DrawFn) -> dict[str, Callable[[], str]]:
             f"from=<{draw(ADDRESSES)}>, size=9, nrcpt=3", "from=<a@x>, status=expired, returned to sender", "from=<a",
         ),
         "cleanup": lambda: pick(
-            "message-id=<1@x>", "message-id=", "message-id=<2@x>", f"message-id=<{'m' * 600}>", "resent-message-id=<3@x>",
+            "message-id=<1@x>", "message-id=", "message-id=<2@x>", f"message-id=<{'m' * 600}>",
+            "resent-message-id=<3@x>",
             "info: header Subject: x from h[1.2.3.4]; from=<a@x> to=<b@x> proto=SMTP helo=<h>", "info: header",
             "hold: header X: y from h[1.2.3.4]; from=<a@x> to=<b@x> proto=SMTP helo=<h>: held",
         ),
         "smtpd": lambda: pick(
-            "client=h[1.2.3.4]", "client=unknown[unknown]", "client=h[1.2.3.4]:25", "client=[::1]", "client=h", "client=h[1",
-            "client=h[1.2.3.4], sasl_method=PLAIN, sasl_username=u", "client=h[1.2.3.4]x",
+            "client=h[1.2.3.4]", "client=unknown[unknown]", "client=h[1.2.3.4]:25", "client=[::1]", "client=h",
+            "client=h[1", "client=h[1.2.3.4], sasl_method=PLAIN, sasl_username=u", "client=h[1.2.3.4]x",
         ),
         "postsuper": lambda: pick("removed", "requeued", "placed on hold"),
     }  # fmt: skip
@@ -142,8 +143,9 @@ def logs(draw: st.DrawFn) -> list[RawLine]:
             text = draw(
                 st.sampled_from(
                     [
-                        "connect from h[1.2.3.4]", "disconnect from h[1.2.3.4] ehlo=1 starttls=1", "disconnect from h[::1]",
-                        f"warning: {text}", text.replace(": ", ":", 1), text + "\0", *CASES[:: max(1, len(CASES) // 40)],
+                        "connect from h[1.2.3.4]", "disconnect from h[1.2.3.4] ehlo=1 starttls=1",
+                        "disconnect from h[::1]", f"warning: {text}", text.replace(": ", ":", 1), text + "\0",
+                        *CASES[:: max(1, len(CASES) // 40)],
                     ]
                 )
             )  # fmt: skip
