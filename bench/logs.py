@@ -1,4 +1,4 @@
-"""A log of any length out of the packaged one, which a real Postfix wrote: copies with times, ids and people of their own.
+"""A log of any length out of the packaged one, which a real Postfix wrote: copies with times, ids and people of theirs.
 
     python bench/logs.py LINES [SEED] > mail.log
 

@@ -23,7 +23,8 @@ CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
 _leading_id = re.compile(rf"{QUEUE_ID}\b").match
-_CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+"""SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
     r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
@@ -81,7 +82,7 @@ def response(text: str) -> tuple[int | None, str | None]:
 
 def reply_code(reply: str) -> int | None:
     """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
-    code = _CODES.get(reply[:4])
+    code = CODES.get(reply[:4])
     if code is None and (found := _reply_code(reply)) is not None:
         code = int(found[1])
     return code
