@@ -123,11 +123,13 @@ def measure(
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(
+    parser = parser_of(
         __doc__ or "", deliveries=(10_000_000, "deliveries in the database"), rounds=(40, "times of each search")
     )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the database there, and use it the next time")
+    options = parser.parse_args()
     figures = Figures(options)
-    with database(options.deliveries, figures.say) as settings:
+    with database(options.deliveries, figures.say, options.keep) as settings:
         connection = psycopg2.connect(**settings.connection_parameters())
         with connection.cursor() as cursor:
             cursor.execute(_SAMPLE)
