@@ -123,7 +123,7 @@ def _purge_table(connection: Connection, table: str, before: datetime, tell: Tel
         tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
     rows = sum(rows for _, _, rows in partitions)
     for name in (f"{table}_earlier", f"{table}_later"):
-        rows += _purge_rows(connection, table, name, _TIME_COLUMNS[table], before, dry_run)
+        rows += _purge_rows(connection, table, name, _TIME_COLUMNS[table], before, dry_run=dry_run)
     if not dry_run:
         with connection, connection.cursor() as cursor:
             forget_nothing(cursor, table, before)
@@ -133,7 +133,7 @@ def _purge_table(connection: Connection, table: str, before: datetime, tell: Tel
 
 def _purge_names(connection: Connection, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
     """Forget the addresses and names that no row holds any more: none written since says that it has them."""
-    rows = _purge_rows(connection, "known_names", "known_names", "seen", before, dry_run)
+    rows = _purge_rows(connection, "known_names", "known_names", "seen", before, dry_run=dry_run)
     tell(f"known_names: {rows:,} rows {'would go' if dry_run else 'deleted'}")
     return Purged("known_names", f"{before:%Y-%m-%d}", [], rows, 0)
 
@@ -147,8 +147,8 @@ def _drop(connection: Connection, table: str, partition: str) -> None:
         forget_day(cursor, table, day)
 
 
-def _purge_rows(  # noqa: PLR0913 - two names
-    connection: Connection, table: str, partition: str, column: str, before: datetime, dry_run: bool  # noqa: FBT001
+def _purge_rows(
+    connection: Connection, table: str, partition: str, column: str, before: datetime, *, dry_run: bool
 ) -> int:
     """Delete the rows of one partition of *table* that are older, some at a time; return how many."""
     old = SQL("FROM {} WHERE {} < %s").format(Identifier(partition), Identifier(column))

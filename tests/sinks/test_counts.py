@@ -1,4 +1,4 @@
-"""The counts for statistics are what counting the rows would give, whatever came, in which order, from how many sinks."""
+"""The counts for statistics are what counting the rows gives, whatever came, in whatever order, from several sinks."""
 
 import random
 import threading
@@ -25,8 +25,8 @@ COUNTED: Final = {
     "HAVING sum(deliveries) <> 0":
     "SELECT date_trunc('hour', arrived_at, 'UTC'), host, CASE WHEN status = 'sent' AND service ~ '(^|/)discard$' "
     "THEN 'discarded' ELSE status END, coalesce(reason, ''), count(*), count(delay), "
-    "coalesce(sum((delay * 1000)::bigint), 0), count(*) FILTER (WHERE delay <= 1), count(*) FILTER (WHERE delay <= 10), "
-    "count(*) FILTER (WHERE delay <= 60), count(*) FILTER (WHERE delay <= 600), count(*) FILTER (WHERE delay <= 3600) "
+    "coalesce(sum((delay * 1000)::bigint), 0), count(*) FILTER (WHERE delay <= 1), "
+    "count(*) FILTER (WHERE delay <= 10), count(*) FILTER (WHERE delay <= 60), count(*) FILTER (WHERE delay <= 600), count(*) FILTER (WHERE delay <= 3600) "
     "FROM delivery_to GROUP BY 1, 2, 3, 4",
     "SELECT day, domain, trouble, sum(deliveries), sum(delay_ms) FROM trouble_counts GROUP BY 1, 2, 3 "
     "HAVING sum(deliveries) <> 0":
@@ -102,7 +102,7 @@ def write_some(writer: Writer, pick: random.Random, rows: Any, records: list[Any
             try:
                 writer.write(batch, {})
                 break
-            except psycopg2.errors.DeadlockDetected:  # both write all messages and join their parts: then a sink retries
+            except psycopg2.errors.DeadlockDetected:  # over the parts that both join: a sink tries again
                 continue
 
 
@@ -136,7 +136,9 @@ def test_counts_are_exact_after_erasure(settings: Settings, writer: Writer, quer
     address = "r1@D1.test"
     writer.write(rows.batch(*some_records(random.Random(7), rows)), {})
     erase(settings, address, "remove", lambda _: None)
-    assert query("SELECT count(*) > 0 FROM trouble_counts WHERE domain = 'erased.invalid' AND deliveries > 0") == [(True,)]
+    assert query("SELECT count(*) > 0 FROM trouble_counts WHERE domain = 'erased.invalid' AND deliveries > 0") == [
+        (True,)
+    ]
     assert_exact(query)
 
 
@@ -175,7 +177,9 @@ def test_rows_that_were_there_before_and_days_that_are_attached_are_counted(
     assert_exact(query)
 
 
-def test_a_sink_does_not_wait_for_the_counts_of_another(settings: Settings, writer: Writer, query: Any, rows: Any) -> None:
+def test_a_sink_does_not_wait_for_the_counts_of_another(
+    settings: Settings, writer: Writer, query: Any, rows: Any
+) -> None:
     other = connect(settings.database)
     writer.write(rows.batch(rows.delivery(ago(0), queue_id="A")), {})
     with other, other.cursor() as cursor:
