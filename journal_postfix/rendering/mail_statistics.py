@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from rich.text import Text
@@ -39,7 +40,7 @@ def sparkline(numbers: Sequence[int], width: int) -> str:
         return ""
     cells = min(width, len(numbers))
     edges = [len(numbers) * cell // cells for cell in range(cells + 1)]
-    sums = [sum(numbers[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    sums = [sum(numbers[a:b]) / (b - a) for a, b in pairwise(edges)]
     most = max(sums)
     return "".join(" " if not n else _BARS[min(len(_BARS) - 1, int(n / most * len(_BARS)))] for n in sums)
 

@@ -26,7 +26,8 @@ COUNTED: Final = {
     "SELECT date_trunc('hour', arrived_at, 'UTC'), host, CASE WHEN status = 'sent' AND service ~ '(^|/)discard$' "
     "THEN 'discarded' ELSE status END, coalesce(reason, ''), count(*), count(delay), "
     "coalesce(sum((delay * 1000)::bigint), 0), count(*) FILTER (WHERE delay <= 1), "
-    "count(*) FILTER (WHERE delay <= 10), count(*) FILTER (WHERE delay <= 60), count(*) FILTER (WHERE delay <= 600), count(*) FILTER (WHERE delay <= 3600) "
+    "count(*) FILTER (WHERE delay <= 10), "
+    "count(*) FILTER (WHERE delay <= 60), count(*) FILTER (WHERE delay <= 600), count(*) FILTER (WHERE delay <= 3600) "
     "FROM delivery_to GROUP BY 1, 2, 3, 4",
     "SELECT day, domain, trouble, sum(deliveries), sum(delay_ms) FROM trouble_counts GROUP BY 1, 2, 3 "
     "HAVING sum(deliveries) <> 0":

@@ -70,14 +70,14 @@ _TROUBLE: Final = """
     FROM delivery_to
     WHERE (status <> 'sent' OR delay >= 60) AND arrived_at >= %(last)s AND arrived_at < %(until)s
 """
-_FAILING: Final = f"""
+_FAILING: Final = """
 SELECT top.domain, top.deferred, top.bounced, t.status, t.arrived_at, t.reason, t.reply, nullif(t.relay, '')
 FROM (
     SELECT
         domain,
         coalesce(sum(deliveries) FILTER (WHERE trouble NOT IN ('bounced', 'undeliverable')), 0)::bigint AS deferred,
         coalesce(sum(deliveries) FILTER (WHERE trouble IN ('bounced', 'undeliverable')), 0)::bigint AS bounced
-    FROM ({_TROUBLE}) AS counted
+    FROM ({trouble}) AS counted
     WHERE trouble <> 'slow'
     GROUP BY domain
     HAVING sum(deliveries) > 0
@@ -93,16 +93,16 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS t ON true
 ORDER BY top.deferred + top.bounced DESC, top.domain
-"""
-_SLOW: Final = f"""
+""".replace("{trouble}", _TROUBLE)
+_SLOW: Final = """
 SELECT domain, sum(deliveries)::bigint AS slow, (sum(delay_ms) / sum(deliveries) / 1000)::float8
-FROM ({_TROUBLE}) AS counted
+FROM ({trouble}) AS counted
 WHERE trouble = 'slow'
 GROUP BY domain
 HAVING sum(deliveries) > 0
 ORDER BY sum(delay_ms) DESC, domain
 LIMIT %(limit)s
-"""
+""".replace("{trouble}", _TROUBLE)
 _CLIENTS: Final = """
 SELECT top.client_address, n.client_name, top.rejects
 FROM (

@@ -3,8 +3,8 @@
 They are read from counts that the database keeps (``sinks/migrations/0012_statistics.sql``), by the hour of arrival: a
 window is widened to whole hours of UTC. Effective statuses are those of ``deliveries``, but for this: mail of which no
 attempt was seen yet is not counted; mail that an access table held or discarded before it had a queue id counts as
-cancelled; a message refused, discarded or cancelled as a whole counts as one, though some of its recipients may have rows
-of their own.
+cancelled; a message refused, discarded or cancelled as a whole counts as one, though some of its recipients may have
+rows of their own.
 """
 
 from collections.abc import Mapping
