@@ -18,6 +18,8 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 _THOUSAND: Final = 1000
 _STYLES: Final = {"bounced": "red", "expired": "red", "deferred": "yellow", "held": "yellow", "refused": "magenta"}
+_WORD: Final = 24
+"""Cells of a text that is not the first of its row."""
 _IN_SERIES: Final = ("sent", "deferred", "bounced")
 
 
@@ -105,7 +107,8 @@ def _section(title: str, columns: Sequence[Column], rows: Iterable[Row], width: 
 
 
 def _row(*cells: str | int, below: str = "") -> Row:
-    texts = tuple(f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in cells)
+    first, *others = (f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in cells)
+    texts = (first, *(cut_end(text, _WORD) for text in others))
     return Row(texts, ("",) * len(texts), plain(" ".join(below.split())))
 
 
