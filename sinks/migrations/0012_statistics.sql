@@ -261,12 +261,15 @@ $$;
 
 SELECT recount();
 
--- What ended otherwise than its deliveries say, and deliveries that went badly: for searches by status, and for the hours
--- of a window that trouble_counts, which has whole days, does not answer.
+-- What became of mail otherwise than being sent, for searches by status; and deliveries that went badly, for the hours of
+-- a window that trouble_counts, which has whole days, does not answer.
 CREATE INDEX delivery_from_stopped ON delivery_from (arrived_at)
     WHERE held_at IS NOT NULL OR expired_at IS NOT NULL OR deleted_at IS NOT NULL;
-CREATE INDEX delivery_from_unqueued ON delivery_from (arrived_at) WHERE queued_at IS NULL OR cancelled_at IS NOT NULL;
+CREATE INDEX delivery_from_unqueued ON delivery_from (arrived_at)
+    WHERE queued_at IS NULL OR cancelled_at IS NOT NULL OR discarded_at IS NOT NULL OR rejected_at IS NOT NULL;
 CREATE INDEX delivery_to_trouble ON delivery_to (arrived_at) WHERE status <> 'sent' OR delay >= 60;
+CREATE INDEX delivery_to_discarded ON delivery_to (arrived_at)
+    WHERE status = 'sent' AND (service = 'discard' OR service LIKE '%/discard');
 
 COMMENT ON TABLE delivery_counts IS
     'Deliveries, counted: by the hour in which their message arrived, host, status as logged and reason. Sum over shard.';

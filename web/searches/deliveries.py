@@ -120,6 +120,7 @@ _MESSAGE_KEYS: Final = "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_fr
 _RECIPIENT_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t WHERE {}"
 )
+_MESSAGES_OF_RECIPIENTS: Final = "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
 _JOINED_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
     "JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host WHERE {}"
@@ -131,7 +132,12 @@ def query(
 ) -> Condition:
     """Return the query of the newest *limit* that arrived from *since* until before *until*; *limit* 0: of all."""
     effective = [condition("d.status = ANY(%s)", statuses(wanted.status))] if wanted.status else []
-    message = [*_message_conditions(wanted, known), *_implied(wanted, _OF_MESSAGES)]
+    message = _message_conditions(wanted, known)
+    if not message and wanted.recipient is None:
+        if keys := _status_keys(wanted, since, until):
+            return _query(_FROM_MESSAGES, limit, keys, effective)
+        return _query(_DIRECT, limit, [], [*_window("d", since, until), *effective])
+    message += _implied(wanted, _OF_MESSAGES, _OF_RECIPIENTS)
     recipients = _recipient_conditions(wanted, known)
     in_time = _window("f", since, until) if message else []
     if recipients:
@@ -139,9 +145,7 @@ def query(
         in_time += _window("t", since, until)
         keys = [_keys(text, [*in_time, *message, *recipient]) for recipient in recipients]
         return _query(_FROM_RECIPIENTS, limit, keys, effective)
-    if message:
-        return _query(_FROM_MESSAGES, limit, [_keys(_MESSAGE_KEYS, [*in_time, *message])], effective)
-    return _query(_DIRECT, limit, [], [*_window("d", since, until), *effective])
+    return _query(_FROM_MESSAGES, limit, [_keys(_MESSAGE_KEYS, [*in_time, *message])], effective)
 
 
 def _window(table: str, since: datetime | None, until: datetime | None) -> list[Condition]:
@@ -151,7 +155,7 @@ def _window(table: str, since: datetime | None, until: datetime | None) -> list[
 
 def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Condition]]:
     """Return the conditions for recipients, of which one set must be true, each with an index; none where none are."""
-    implied = _implied(wanted, _OF_RECIPIENTS)
+    implied = _implied(wanted, _OF_RECIPIENTS, _OF_MESSAGES)
     if wanted.recipient is None:
         return [implied] if implied else []
     whom = asked(wanted.recipient)
@@ -162,21 +166,48 @@ def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Con
     return [[recipient, *implied], [before_aliases, *implied]]
 
 
-_OF_RECIPIENTS: Final = {"bounced": "t.status = 'bounced'", "deferred": "t.status <> 'sent'"}
+# What a status implies of a row of delivery_to, and of delivery_from, each with an index (but for queued); both: of one of
+# them.
+_OF_RECIPIENTS: Final = {
+    "bounced": "t.status = 'bounced'",
+    "deferred": "t.status <> 'sent'",
+    "rejected": "t.status = 'rejected'",
+    "discarded": "t.status = 'sent' AND (t.service = 'discard' OR t.service LIKE '%%/discard')",
+    "deliverable": "t.status = 'deliverable'",
+    "undeliverable": "t.status = 'undeliverable'",
+}
+_NEVER_QUEUED: Final = "(f.queued_at IS NULL AND f.rejected_at IS NULL AND f.discarded_at IS NULL)"
 _OF_MESSAGES: Final = {
-    "held": "(f.held_at IS NOT NULL OR f.queued_at IS NULL)",
+    "held": f"(f.held_at IS NOT NULL OR {_NEVER_QUEUED})",
     "expired": "f.expired_at IS NOT NULL",
     "deleted": "f.deleted_at IS NOT NULL",
-    "cancelled": "(f.cancelled_at IS NOT NULL OR f.queued_at IS NULL)",
+    "cancelled": f"(f.cancelled_at IS NOT NULL OR {_NEVER_QUEUED})",
+    "rejected": "f.rejected_at IS NOT NULL",
+    "discarded": f"(f.discarded_at IS NOT NULL OR {_NEVER_QUEUED})",
+    "queued": "NOT EXISTS (SELECT FROM delivery_to t "
+    "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host)",
 }
 
 
-def _implied(wanted: DeliverySearch, implied: Mapping[str, str]) -> list[Condition]:
+def _implied(wanted: DeliverySearch, implied: Mapping[str, str], others: Mapping[str, str]) -> list[Condition]:
     """Return what the statuses that are asked for imply of a row; nothing where one of them implies nothing."""
     asked_for = statuses(wanted.status)
-    if not asked_for or not implied.keys() >= set(asked_for):
+    if not asked_for or not implied.keys() - others.keys() >= set(asked_for):
         return []
     return [joined([condition(implied[status]) for status in asked_for], " OR ")]
+
+
+def _status_keys(wanted: DeliverySearch, since: datetime | None, until: datetime | None) -> list[Condition]:
+    """Return what finds all messages that may have the statuses asked for; nothing where one may be anywhere."""
+    asked_for = statuses(wanted.status)
+    if not _OF_RECIPIENTS.keys() | _OF_MESSAGES.keys() >= set(asked_for):
+        return []
+    return [
+        _keys(text, [*_window(table, since, until), condition(implied[status])])
+        for text, table, implied in ((_MESSAGE_KEYS, "f", _OF_MESSAGES), (_MESSAGES_OF_RECIPIENTS, "t", _OF_RECIPIENTS))
+        for status in asked_for
+        if status in implied
+    ]
 
 
 def _keys(text: str, conditions: Sequence[Condition]) -> Condition:
