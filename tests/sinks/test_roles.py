@@ -27,14 +27,6 @@ TODAY = datetime.now(UTC).date()
 TABLES = (
     "delivery_from", "delivery_to", "noqueue", "tls_sessions", "delivery_counts", "sink_positions", "schema_migrations",
 )  # fmt: skip
-    "delivery_from",
-    "delivery_to",
-    "noqueue",
-    "tls_sessions",
-    "delivery_counts",
-    "sink_positions",
-    "schema_migrations",
-)
 
 
 class Roles:

@@ -175,8 +175,8 @@ def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Con
     return [[recipient, *implied], [before_aliases, *implied]]
 
 
-# What a status implies of a row of delivery_to and of one of delivery_from, each with an index (but for queued): where it is
-# in both, of either.
+# What a status implies of a row of delivery_to and of one of delivery_from, each with an index (but for queued): of
+# either, where it is in both.
 _OF_RECIPIENTS: Final = {
     "bounced": "t.status = 'bounced'",
     "deferred": "t.status <> 'sent'",
