@@ -73,10 +73,10 @@ $$;
 
 -- What of a row is counted. Texts are cut: the key of a count must fit an index wherever the row did.
 CREATE FUNCTION hour_of(moment timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN date_bin('1 hour', moment, '2000-01-01 00:00:00+00');
+RETURN date_bin('1 hour', moment, '1970-01-01 00:00:00+00');
 
 CREATE FUNCTION day_of(moment timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN date_bin('1 day', moment, '2000-01-01 00:00:00+00');
+RETURN date_bin('1 day', moment, '1970-01-01 00:00:00+00');
 
 CREATE FUNCTION counted_status(status text, service text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
