@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from web.searches.records import Record
 
-__all__ = ["FIELDS", "DeliverySearch", "newest", "query", "search"]
+__all__ = ["FIELDS", "DeliverySearch", "newest", "search"]
 
 
 def newest(connection: "Connection") -> datetime | None:
