@@ -44,9 +44,9 @@ SELECT {_AT}, {_QUEUE_ID}, 'mx' || mod(k, 4), 2,
     1000 + mod(k, 90000), 1 + (mod(k, 5) = 0)::int, md5({_NUMBER}::text) || '@mail.example',
     'client' || {_uneven(5000, 19)} || '.example', '192.0.2.' || {_uneven(250, 23)},
     'smtpd', 'postfix', mod(k, 30000), {_AT}, CASE WHEN mod(k, 25) <> 1 THEN {_AT} + interval '2 seconds' END,
-    CASE WHEN mod(k, 200) = 1 THEN {_AT} + interval '5 days' END,
-    CASE WHEN mod(k, 5000) = 1 THEN {_AT} + interval '1 second' END,
-    CASE WHEN mod(k, 3000) = 1 THEN {_AT} + interval '1 hour' END
+    CASE WHEN mod(k, 200) = 26 THEN {_AT} + interval '5 days' END,
+    CASE WHEN mod(k, 5000) = 51 THEN {_AT} + interval '1 second' END,
+    CASE WHEN mod(k, 3000) = 76 THEN {_AT} + interval '1 hour' END
 FROM generate_series(0, %(most)s - 1) AS k
 """
 
