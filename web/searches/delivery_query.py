@@ -17,6 +17,7 @@ from web.searches.conditions import (
     message_id_condition,
     statuses,
 )
+from web.searches.status_conditions import OF_MESSAGES, OF_RECIPIENTS, implied_by
 
 FIELDS: Final = (
     "host", "queue_id", "arrived_at", "sender", "recipient", "orig_recipient", "status", "dsn", "relay", "reply",
@@ -70,6 +71,11 @@ _RECIPIENT_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t WHERE {}"
 )
 _MESSAGES_OF_RECIPIENTS: Final = "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
+_QUEUED: Final = "queued"
+_WITHOUT_RECIPIENTS: Final = (
+    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {} AND NOT EXISTS (SELECT FROM delivery_to t "
+    "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host AND {})"
+)
 _JOINED_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
     "JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host WHERE {}"
@@ -117,7 +123,7 @@ def query(  # noqa: PLR0917 - a window has two ends
         if keys := _status_keys(wanted, since, until):
             return _query(_FROM_MESSAGES, limit, keys, effective)
         return _query(_DIRECT, limit, [], effective)
-    message += _implied(wanted, _OF_MESSAGES, _OF_RECIPIENTS)
+    message += implied_by(wanted.status, OF_MESSAGES, OF_RECIPIENTS)
     recipients = _recipient_conditions(wanted, known)
     in_time = _window("f", since, until) if message else []
     if recipients:
@@ -135,7 +141,7 @@ def sides(
     wanted: DeliverySearch, since: datetime | None, until: datetime | None, known: Known
 ) -> tuple[Condition, Condition] | None:
     """Return the queries of the messages and of the recipients that fit; None where only one side has conditions."""
-    message = [*_message_conditions(wanted, known), *_implied(wanted, _OF_MESSAGES, _OF_RECIPIENTS)]
+    message = [*_message_conditions(wanted, known), *implied_by(wanted.status, OF_MESSAGES, OF_RECIPIENTS)]
     recipients = _recipient_conditions(wanted, known)
     if not message or not recipients:
         return None
@@ -164,7 +170,7 @@ def _window(table: str, since: datetime | None, until: datetime | None) -> list[
 
 def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Condition]]:
     """Return the conditions for recipients, of which one set must be true, each with an index; none where none are."""
-    implied = _implied(wanted, _OF_RECIPIENTS, _OF_MESSAGES)
+    implied = implied_by(wanted.status, OF_RECIPIENTS, OF_MESSAGES)
     if wanted.recipient is None:
         return [implied] if implied else []
     whom = asked(wanted.recipient)
@@ -175,48 +181,23 @@ def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Con
     return [[recipient, *implied], [before_aliases, *implied]]
 
 
-# What a status implies of a row of delivery_to and of one of delivery_from, each with an index (but for queued): of
-# either, where it is in both.
-_OF_RECIPIENTS: Final = {
-    "bounced": "t.status = 'bounced'",
-    "deferred": "t.status <> 'sent'",
-    "rejected": "t.status = 'rejected'",
-    "discarded": "t.status = 'sent' AND (t.service = 'discard' OR t.service LIKE '%%/discard')",
-    "deliverable": "t.status = 'deliverable'",
-    "undeliverable": "t.status = 'undeliverable'",
-}
-_NEVER_QUEUED: Final = "(f.queued_at IS NULL AND f.rejected_at IS NULL AND f.discarded_at IS NULL)"
-_OF_MESSAGES: Final = {
-    "held": f"(f.held_at IS NOT NULL OR {_NEVER_QUEUED})",
-    "expired": "f.expired_at IS NOT NULL",
-    "deleted": "f.deleted_at IS NOT NULL",
-    "cancelled": f"(f.cancelled_at IS NOT NULL OR {_NEVER_QUEUED})",
-    "rejected": "f.rejected_at IS NOT NULL",
-    "discarded": f"(f.discarded_at IS NOT NULL OR {_NEVER_QUEUED})",
-    "queued": "NOT EXISTS (SELECT FROM delivery_to t "
-    "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host)",
-}
-
-
-def _implied(wanted: DeliverySearch, implied: Mapping[str, str], others: Mapping[str, str]) -> list[Condition]:
-    """Return what the statuses that are asked for imply of a row; nothing where one of them implies nothing."""
-    asked_for = statuses(wanted.status)
-    if not asked_for or not implied.keys() - others.keys() >= set(asked_for):
-        return []
-    return [joined([condition(implied[status]) for status in asked_for], " OR ")]
-
-
 def _status_keys(wanted: DeliverySearch, since: datetime | None, until: datetime | None) -> list[Condition]:
     """Return what finds all messages that may have the statuses asked for; nothing where one may be anywhere."""
     asked_for = statuses(wanted.status)
-    if not _OF_RECIPIENTS.keys() | _OF_MESSAGES.keys() >= set(asked_for):
+    if not {*OF_RECIPIENTS, *OF_MESSAGES, _QUEUED} >= set(asked_for):
         return []
-    return [
-        _keys(text, [*_window(table, since, until), condition(implied[status])])
-        for text, table, implied in ((_MESSAGE_KEYS, "f", _OF_MESSAGES), (_MESSAGES_OF_RECIPIENTS, "t", _OF_RECIPIENTS))
-        for status in asked_for
-        if status in implied
+    messages, recipients = _window("f", since, until), _window("t", since, until)
+    keys = [_keys(_MESSAGE_KEYS, [*messages, condition(OF_MESSAGES[s])]) for s in asked_for if s in OF_MESSAGES]
+    keys += [
+        _keys(_MESSAGES_OF_RECIPIENTS, [*recipients, condition(OF_RECIPIENTS[s])])
+        for s in asked_for
+        if s in OF_RECIPIENTS
     ]
+    if _QUEUED in asked_for:
+        first, second = joined(messages), joined(recipients)
+        without = SQL(_WITHOUT_RECIPIENTS).format(first.sql, second.sql)
+        keys.append(Condition(without, first.parameters + second.parameters))
+    return keys
 
 
 def _keys(text: str, conditions: Sequence[Condition]) -> Condition:
