@@ -352,5 +352,12 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigurationError(f"wrong settings: {faults}") from None
-    except (YAMLError, SettingsError, OSError, UnicodeDecodeError) as error:
+    except YAMLError as error:
+        # Its own words quote the file, where a password that is not in quotes may be what is no YAML.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise ConfigurationError(
+            f"cannot read the settings: {file}{where} is no YAML; special characters need quotes"
+        ) from None
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the settings: {error}") from None

@@ -87,9 +87,9 @@ class Secured:
 def secured_broker(
     folder: Path, listeners: Mapping[str, str], properties: Mapping[str, str], host: str = "127.0.0.1"
 ) -> Iterator[Secured]:
-    """Start a broker with ACLs and more *listeners*: name to protocol, each at a port of its own of *host*.
+    """Start a broker, or skip the test, with ACLs and more *listeners*, name to protocol, each at a port of *host*.
 
-    *properties* are lines of ``server.properties`` besides. Where there is none, the test is skipped or, with CI=true, fails.
+    *properties* are lines of ``server.properties`` besides.
     """
     ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
     plain = broker_node.server_properties

@@ -1,10 +1,14 @@
-"""A Kafka with TLS: passwords at one port, client certificates at another, and servers that nobody should trust."""
+"""A Kafka with TLS: passwords at one port, client certificates at another, and servers that nobody should trust.
+
+And a PostgreSQL with TLS, whose roles are those of `roles`.
+"""
 
 import os
-import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,14 @@ import pytest
 import yaml
 from certificates import Authority, Pair
 from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from engine_containers import NotHereError
 from secured_broker import Secured, secured_broker
+from tls_postgres import tls_postgres
 
 from journal_postfix.access import WORK
+from schemas.settings import DatabaseSettings, Settings
+from sinks.migrating import migrate
+from sinks.roles import create, grant
 
 PASSWORD = "canary-of-{}-2f9e"
 LISTENERS = {"SCRAM": "SASL_SSL", "MTLS": "SSL", "EXPIRED": "SSL", "ELSEWHERE": "SSL"}
@@ -87,12 +96,50 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsWorld]:
         yield world
 
 
+class TlsDatabase:
+    """The server, and the settings of each role: migrator, sink, reader by password, jp_certified by certificate."""
+
+    def __init__(self, port: int, authority: Authority, folder: Path) -> None:
+        self.port, self.authority, self.folder = port, authority, folder
+
+    def settings(self, role: str, **changed: Any) -> dict[str, Any]:
+        settings = {"host": "localhost", "port": self.port, "dbname": "postgres", "user": f"jp_{role}",
+                    "sslmode": "verify-full", "sslrootcert": str(self.authority.file)}  # fmt: skip
+        if role == "certified":
+            client = self.authority.client("jp_certified")
+            settings |= {"sslcert": str(client.certificate), "sslkey": str(client.key)}
+        else:
+            settings["password_file"] = str(self.folder / f"{role}.password")
+        return settings | changed
+
+
+@pytest.fixture(scope="session")
+def tls_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDatabase]:
+    files = tmp_path_factory.mktemp("postgres-files")
+    authority = Authority(files)
+    roles = ("migrator", "sink", "reader")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jp-tls-")))  # a socket's path is short
+        try:
+            port = stack.enter_context(tls_postgres(folder, authority.server("database", "localhost"), authority.file))
+        except NotHereError as error:
+            pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
+        database = TlsDatabase(port, authority, files)
+        for role in roles:
+            (files / f"{role}.password").write_text(PASSWORD.format(role))
+        administrator = DatabaseSettings(host=str(folder), port=port, dbname="postgres", user="postgres")
+        create(
+            Settings(database=administrator), migrator="jp_migrator", others=("jp_sink", "jp_reader", "jp_certified"),
+            passwords={f"jp_{role}": PASSWORD.format(role) for role in roles},
+        )  # fmt: skip
+        migrator = Settings.model_validate({"database": database.settings("migrator")})
+        migrate(migrator)
+        grant(migrator, sinks=["jp_sink", "jp_certified"], readers=["jp_reader"])
+        yield database
+
+
 Process = Any
 """A ``Popen`` with the path of what it says, `log`."""
-
-
-def said(process: Process) -> str:
-    return str(process.log.read_text())
 
 
 @pytest.fixture
@@ -117,10 +164,3 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for process in started:
         process.kill()
         process.wait()
-
-
-def stopped(process: Process) -> str:
-    """End *process* as systemd does; return all that it said."""
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0, said(process)
-    return said(process)
