@@ -10,6 +10,9 @@ DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 # When what is built was committed, so that whoever builds it anew gets the same bytes.
 RELEASED = $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+# CycloneDX: the locked dependencies with their checksums; the same each time it is made.
+SBOM = SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible \
+	--pyproject pyproject.toml --spec-version 1.6 --output-file dist/journal_postfix-$(VERSION).cdx.json requirements.lock
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
 .PHONY: demo test faults bench lint format lock schemas audit sbom release clean help
@@ -61,18 +64,16 @@ audit: $(VENV)/.development ## look for known vulnerabilities of the locked depe
 	test -s build/audit.json || { echo "make audit: osv.dev did not answer: nothing was looked at" >&2; exit 3; }; \
 	$(BIN)/python -m json.tool build/audit.json >&2; exit $$found
 
-# Components, licences and checksums of what the locked dependencies bring, CycloneDX; the same each time it is made.
 sbom: $(VENV)/.development ## write the bill of materials of the locked dependencies to dist/
 	@mkdir -p dist
-	SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
-		--spec-version 1.6 --output-file dist/journal_postfix-$(VERSION).cdx.json requirements.lock
+	$(SBOM)
 
 release: $(VENV)/.development ## build wheel and sdist, check them, add the bill of materials and checksums: dist/
 	@test -z "$$(git status --porcelain 2>/dev/null)" || { echo "make release: commit first, or it is no release of anything" >&2; exit 1; }
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -m hatchling build -d dist
 	$(BIN)/twine check --strict dist/*
-	$(MAKE) --no-print-directory sbom
+	$(SBOM)
 	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 # The virtual environment, with what is needed to run.
