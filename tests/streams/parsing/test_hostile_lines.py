@@ -47,3 +47,21 @@ def test_no_frame_can_be_made_slow(head: bytes, piece: bytes) -> None:
     begun = time.thread_time()
     assert len(rows_of(line + b"\n")) <= 1
     assert time.thread_time() - begun < MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "=?utf-7?q?+2AA-?=", "=?unicode_escape?q?=5Cud800?=", "=?utf-8?q?a=00b?=", "=?utf-16?b?AAA?=", "=?x?q?a?=",
+        "=?utf-8?b?!!!?=", "=?hex?q?61?=", "=?utf-8?q?" + "a" * 5000,
+    ],
+)  # fmt: skip
+def test_a_subject_can_hold_nothing_that_no_row_can(word: str) -> None:
+    parsed = parse(
+        "postfix/cleanup", f"9D5CB98A3E3: info: header Subject: {word} from n.test[192.0.2.1]; from=<a@b.test> "
+        "to=<c@d.test> proto=ESMTP helo=<h>"
+    )  # fmt: skip
+    subject = parsed.message["subject"]
+    assert isinstance(subject, str)
+    assert "\0" not in subject
+    assert subject.encode().decode() == subject
