@@ -51,7 +51,7 @@ class Authority:
         """Issue a certificate that says that its owner is *user*."""
         until = datetime.now(UTC) - timedelta(days=1) if expired else None
         leaf = self._authority.issue_cert(
-            f"{user}.clients.test",
+            f"{user.replace('_', '-')}.clients.test",
             common_name=user,
             not_before=datetime(2020, 1, 1, tzinfo=UTC),
             not_after=until,

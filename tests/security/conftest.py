@@ -99,8 +99,9 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsWorld]:
 class TlsDatabase:
     """The server, and the settings of each role: migrator, sink, reader by password, jp_certified by certificate."""
 
-    def __init__(self, port: int, authority: Authority, folder: Path) -> None:
+    def __init__(self, port: int, authority: Authority, folder: Path, administrator: DatabaseSettings) -> None:
         self.port, self.authority, self.folder = port, authority, folder
+        self.administrator = administrator
 
     def settings(self, role: str, **changed: Any) -> dict[str, Any]:
         settings = {"host": "localhost", "port": self.port, "dbname": "postgres", "user": f"jp_{role}",
@@ -124,10 +125,10 @@ def tls_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDataba
             port = stack.enter_context(tls_postgres(folder, authority.server("database", "localhost"), authority.file))
         except NotHereError as error:
             pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
-        database = TlsDatabase(port, authority, files)
+        administrator = DatabaseSettings(host=str(folder), port=port, dbname="postgres", user="postgres")
+        database = TlsDatabase(port, authority, files, administrator)
         for role in roles:
             (files / f"{role}.password").write_text(PASSWORD.format(role))
-        administrator = DatabaseSettings(host=str(folder), port=port, dbname="postgres", user="postgres")
         create(
             Settings(database=administrator), migrator="jp_migrator", others=("jp_sink", "jp_reader", "jp_certified"),
             passwords={f"jp_{role}": PASSWORD.format(role) for role in roles},
