@@ -56,15 +56,16 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(release: Releas
     assert {"journal_postfix/data/sample.log", "schemas/json/raw.schema.json", "sinks/queries/merge_to.sql"} < names
 
 
-def test_the_sdist_makes_the_same_wheel_and_a_second_build_the_same_files(release: Release, tmp_path: Path) -> None:
+def test_the_sdist_makes_the_same_wheel_and_a_second_build_the_same_sdist(release: Release, tmp_path: Path) -> None:
     with tarfile.open(release.sdist) as sdist:
         sdist.extractall(tmp_path, filter="data")
     [source] = tmp_path.iterdir()
     assert (source / "requirements.lock").is_file()
     assert (source / "tests/conftest.py").is_file()
-    from_sdist = build(source, tmp_path / "again")
+    from_sdist = build(source, tmp_path / "wheel", "-t", "wheel")
     assert (from_sdist / release.wheel.name).read_bytes() == release.wheel.read_bytes()
-    assert (from_sdist / release.sdist.name).read_bytes() == release.sdist.read_bytes()
+    again = build(ROOT, tmp_path / "sdist", "-t", "sdist")
+    assert (again / release.sdist.name).read_bytes() == release.sdist.read_bytes()
 
 
 def test_the_version_is_written_once() -> None:
@@ -134,5 +135,5 @@ def test_the_wheel_works_with_every_extra(installed: Callable[..., Any], extras:
         (["produce", "journal", "--bootstrap-servers", "127.0.0.1:1"], "journal"),
     ):
         refused = run("journal-postfix", *command)
-        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
-        assert f"pip install 'journal-postfix[{extra}]'" in refused.stderr
+        assert refused.returncode == 2, refused.stderr
+        assert f"pip install 'journal-postfix[{extra}]'" in refused.stderr.splitlines()[-1]
