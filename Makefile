@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+# The system's own Python first: distributions build it with profiles, which makes it faster than most others.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
@@ -79,7 +80,7 @@ release: $(VENV)/.development ## build wheel and sdist, check them, add the bill
 # The virtual environment, with what is needed to run.
 $(VENV)/.runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; none was found. Give one: make PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(APT) install --yes --no-install-recommends python3-venv
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update --quiet=2; $(APT) install --yes --quiet=2 --no-install-recommends python3-venv; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .

@@ -1,4 +1,8 @@
-"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made to backtrack."""
+"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made slow.
+
+Possessive quantifiers stand behind single characters and classes only: behind groups they are broken before Python
+3.11.5 (a match is lost), which some distributions have. Groups are written so that there is one way to match them.
+"""
 
 import hashlib
 import re
@@ -12,14 +16,15 @@ MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
-ADDRESS: Final = r'([^">\\]*+(?:(?:"(?:[^"\\]++|\\.)*+"|\\.)[^">\\]*+)*+|[^>]*+)'
+ADDRESS: Final = r'([^">\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^">\\]*+)*|[^>]*+)'
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
 _leading_id = re.compile(rf"{QUEUE_ID}\b").match
-_CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+"""SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
     r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
@@ -80,7 +85,7 @@ def response(text: str) -> tuple[int | None, str | None]:
 
 def reply_code(reply: str) -> int | None:
     """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
-    code = _CODES.get(reply[:4])
+    code = CODES.get(reply[:4])
     if code is None and (found := _reply_code(reply)) is not None:
         code = int(found[1])
     return code
