@@ -10,6 +10,8 @@ from schemas.errors import ConfigurationError
 from schemas.settings import KafkaSettings
 
 _FIRST_STEP: Final = 1.0
+_UNTRUSTED: Final = ("certificate", "unknown ca", "handshake failure")
+"""Words of the alerts that a broker sends to a client whose certificate is missing or not to its liking."""
 
 
 class Complaints:
@@ -65,7 +67,7 @@ def _refused(error: KafkaError, kafka: KafkaSettings) -> str | None:
             "shows a certificate that is not to be trusted: unknown authority (kafka.ssl_ca_file), another host's, or "
             "expired; `journal-postfix check` says which"
         )
-    if "SSL alert number" in said and "certificate" in said:
+    if "SSL alert number" in said and any(word in said for word in _UNTRUSTED):
         return (
             "wants a client certificate that it can trust: check kafka.ssl_certificate_file, its authority and its date"
         )
