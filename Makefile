@@ -8,9 +8,15 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 pyt
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+# When what is built was committed, so that whoever builds it anew gets the same bytes.
+RELEASED = $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+# CycloneDX: the locked dependencies with their checksums; the same each time it is made.
+SBOM = SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible \
+	--pyproject pyproject.toml --spec-version 1.6 --output-file dist/journal_postfix-$(VERSION).cdx.json requirements.lock
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
-.PHONY: demo test faults bench lint format up lock schemas debian clean help
+.PHONY: demo test faults bench lint format lock schemas audit sbom release clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +55,27 @@ lock: $(VENV)/.development ## resolve the dependencies anew, into the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --extra embedded --group build --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --constraint requirements.lock --all-extras --group build --group lint --group test \
+		--no-annotate --constraint requirements.lock --all-extras --group build --group lint --group test --group release \
 		--output-file requirements-dev.lock pyproject.toml
+
+audit: $(VENV)/.development ## look for known vulnerabilities of the locked dependencies; asks osv.dev
+	@mkdir -p build && rm -f build/audit.json
+	@$(BIN)/pip-audit --requirement requirements.lock --disable-pip --vulnerability-service osv --progress-spinner off \
+		--format json --output build/audit.json; found=$$?; \
+	test -s build/audit.json || { echo "make audit: osv.dev did not answer: nothing was looked at" >&2; exit 3; }; \
+	$(BIN)/python -m json.tool build/audit.json >&2; exit $$found
+
+sbom: $(VENV)/.development ## write the bill of materials of the locked dependencies to dist/
+	@mkdir -p dist
+	$(SBOM)
+
+release: $(VENV)/.development ## build wheel and sdist, check them, add the bill of materials and checksums: dist/
+	@test -z "$$(git status --porcelain 2>/dev/null)" || { echo "make release: commit first, or it is no release of anything" >&2; exit 1; }
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+	$(SBOM)
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 # The virtual environment, with what is needed to run.
 $(VENV)/.runtime: requirements.lock pyproject.toml

@@ -66,10 +66,13 @@ def decoded(header: str) -> str:
     """Return a header's value with its encoded words (RFC 2047) read; as it stands where they can't be."""
     if "=?" not in header:
         return header
+    header = header[:MAX_TEXT]  # Postfix logs 200 characters; the time that this takes grows faster than its length
     try:
-        return str(make_header(decode_header(header)))
+        read = str(make_header(decode_header(header)))
     except (ValueError, LookupError, HeaderParseError):  # an unknown character set, a cut word
         return header
+    # A sender can encode what no UTF-8 has and no PostgreSQL takes.
+    return read.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def response(text: str) -> tuple[int | None, str | None]:
