@@ -10,7 +10,7 @@ from typing import Final
 import typer
 
 from journal_postfix import logs
-from journal_postfix.rendering.characters import plain
+from journal_postfix.rendering.characters import plain, plain_lines
 from schemas.errors import ConfigurationError, JournalPostfixError
 
 OK: Final = 0
@@ -40,7 +40,7 @@ def complain(message: str, error: BaseException | None = None) -> None:
     if logs.last_words(line, error):
         return
     if error is not None:
-        sys.stderr.write(logs.redacted("".join(traceback.format_exception(error))))
+        sys.stderr.write(plain_lines(logs.redacted("".join(traceback.format_exception(error)))))
     sys.stderr.write(f"{PREFIX}{plain(line)}\n")
     sys.stderr.flush()
 

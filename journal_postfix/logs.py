@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import structlog
 from structlog.typing import EventDict, Processor
 
-from journal_postfix.rendering.characters import plain
+from journal_postfix.rendering.characters import plain, plain_lines
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -65,7 +65,7 @@ def hide(secrets: Iterable[str]) -> None:
 def secrets_of(settings: Settings) -> list[str]:
     """Return the passwords of *settings*; one whose file cannot be read is told by whoever needs it."""
     found = []
-    for secret in (settings.kafka.sasl_secret, settings.database.secret):
+    for secret in (settings.kafka.sasl_secret, settings.kafka.ssl_key_secret, settings.database.secret):
         try:
             found.append(secret())
         except ConfigurationError:
@@ -110,11 +110,10 @@ def _add_bound(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Make what a terminal would act on visible; a traceback keeps its lines."""
+    """Make what could act on a terminal visible: a reason may quote a log line, which a stranger wrote."""
     for key, value in event.items():
         if isinstance(value, str):
-            lines = value.split("\n") if key in {"exception", "stack"} else [value]
-            event[key] = "\n".join(map(plain, lines))
+            event[key] = plain_lines(value) if key in {"exception", "stack"} else plain(value)
     return event
 
 

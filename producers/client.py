@@ -1,18 +1,13 @@
 """The Kafka producer of a run: idempotent, patient, and quiet."""
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 from confluent_kafka import KafkaError, Producer
 
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
 from schemas.settings import Settings
-
-quiet: Final = logging.getLogger("journal_postfix.librdkafka")
-quiet.propagate = False  # the library's own lines about every broken connection; what matters is told by us
-quiet.addHandler(logging.NullHandler())
 
 _STATISTICS_MS: Final = 5000
 

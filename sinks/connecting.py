@@ -1,16 +1,13 @@
-"""Connections to PostgreSQL and Kafka, and what an error means for a stage."""
+"""Connections to PostgreSQL, and what an error of it means for a stage."""
 
-import logging
 from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from schemas.database_refusals import what_to_do
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
-
-LIBRDKAFKA: Final = logging.getLogger("librdkafka")
-"""Takes what Kafka's library says by itself, which would go to stderr in a form of its own."""
 
 _NOTICE_A_DEAD_SERVER: Final = {
     "keepalives_idle": 10,
@@ -49,17 +46,8 @@ def refusal(error: psycopg2.OperationalError, database: DatabaseSettings) -> Jou
         said = said.replace(secret, "…")
     where = f"{database.host or 'the local socket'}:{database.port}"
     about = f"PostgreSQL at {where}, database {database.dbname}, user {database.user or '(default)'}: {said}"
-    hints = {
-        "password authentication failed": "check database.user and database.password_file",
-        "no password supplied": "give database.password_file",
-        "does not exist": "create the database and the role, or check database.dbname and database.user",
-        "no pg_hba.conf entry": "allow this client in the server's pg_hba.conf",
-        "certificate": "check database.sslrootcert and the server's certificate",
-        "SSL": "check database.sslmode and the server's TLS",
-    }
-    for sign, hint in hints.items():
-        if sign in said:
-            return ConfigurationError(f"{about}; {hint}")
+    if (hint := what_to_do(said)) is not None:
+        return ConfigurationError(f"{about}; {hint}")
     return TryAgainLaterError(f"{about}; is it running there?")
 
 

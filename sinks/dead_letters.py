@@ -10,9 +10,8 @@ from confluent_kafka import Producer
 from schemas.dead_letters import MAX_VALUE, DeadLetter, letter_key
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
 from schemas.settings import Settings
-from sinks.connecting import LIBRDKAFKA
 
 _FLUSH_SECONDS: Final = 15
 _MOST_REASON: Final = 500
@@ -34,7 +33,7 @@ class DeadLetters:
         """Write to *topic*."""
         self._topic = topic
         config = client_config(settings.kafka, "journal-postfix-sink")
-        self._producer = Producer({**config, "enable.idempotence": True}, logger=LIBRDKAFKA)
+        self._producer = Producer({**config, "enable.idempotence": True, "logger": quiet})
         self._limit = settings.sink.bad_records_in_a_row
         self._runs: dict[tuple[str, int], int] = {}
 

@@ -1,4 +1,8 @@
-"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made to backtrack."""
+"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made slow.
+
+Possessive quantifiers stand behind single characters and classes only: behind groups they are broken before Python
+3.11.5 (a match is lost), which some distributions have. Groups are written so that there is one way to match them.
+"""
 
 import hashlib
 import re
@@ -12,14 +16,15 @@ MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
-ADDRESS: Final = r'([^">\\]*+(?:(?:"(?:[^"\\]++|\\.)*+"|\\.)[^">\\]*+)*+|[^>]*+)'
+ADDRESS: Final = r'([^">\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^">\\]*+)*|[^>]*+)'
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
 _leading_id = re.compile(rf"{QUEUE_ID}\b").match
-_CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+"""SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
     r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
@@ -61,10 +66,13 @@ def decoded(header: str) -> str:
     """Return a header's value with its encoded words (RFC 2047) read; as it stands where they can't be."""
     if "=?" not in header:
         return header
+    header = header[:MAX_TEXT]  # Postfix logs 200 characters; the time that this takes grows faster than its length
     try:
-        return str(make_header(decode_header(header)))
+        read = str(make_header(decode_header(header)))
     except (ValueError, LookupError, HeaderParseError):  # an unknown character set, a cut word
         return header
+    # A sender can encode what no UTF-8 has and no PostgreSQL takes.
+    return read.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def response(text: str) -> tuple[int | None, str | None]:
@@ -77,7 +85,7 @@ def response(text: str) -> tuple[int | None, str | None]:
 
 def reply_code(reply: str) -> int | None:
     """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
-    code = _CODES.get(reply[:4])
+    code = CODES.get(reply[:4])
     if code is None and (found := _reply_code(reply)) is not None:
         code = int(found[1])
     return code
