@@ -74,6 +74,8 @@ def _unpack_debian_package(name: str, folder: Path) -> None:
     def run(*command: str) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
 
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True)
     own = [f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache", "-oAPT::Sandbox::User="]
     try:
         run("apt-get", "--quiet=2", own[-1], "download", name)
