@@ -26,6 +26,7 @@ def found(**changes: Any) -> MailStatistics:
             bytes=98_765_432_100,
             deliveries={"sent": 1_300_000, "deferred": 90_000, "bounced": 10_000},
             refused=5,
+            exact=True,
             delays=Delays(1_300_000, 2.5, {"1s": 650_000, "1h": 1_300_000}),
         ),
         step="hour",
