@@ -71,7 +71,7 @@ BEGIN
 END
 $$;
 
--- What of a row is counted. Texts are cut: the key of a count must fit an index wherever the row did.
+-- What of a row is counted.
 CREATE FUNCTION hour_of(moment timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_bin('1 hour', moment, '1970-01-01 00:00:00+00');
 
@@ -81,17 +81,17 @@ RETURN date_bin('1 day', moment, '1970-01-01 00:00:00+00');
 CREATE FUNCTION counted_status(status text, service text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN status = 'sent' AND (service = 'discard' OR service LIKE '%/discard') THEN 'discarded'
-    ELSE left(status, 100)
+    ELSE status
 END;
 
 CREATE FUNCTION counted_trouble(status text, delay double precision) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN status NOT IN ('sent', 'deliverable', 'rejected') THEN left(status, 100)
+    WHEN status NOT IN ('sent', 'deliverable', 'rejected') THEN status
     WHEN status = 'sent' AND delay >= 60 THEN 'slow'
 END;
 
 CREATE FUNCTION counted_domain(address text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN left(coalesce(lower(substring(address FROM '@([^@]*)$')), ''), 255);
+RETURN coalesce(lower(substring(address FROM '@([^@]*)$')), '');
 
 CREATE FUNCTION counted_ms(delay double precision) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN delay IS NOT NULL THEN (least(greatest(delay, 0), 1e9) * 1000)::bigint END;
@@ -161,8 +161,8 @@ SELECT pg_temp.keep_counts('delivery_to', $count$
         sum(CASE WHEN ms <= 600000 THEN sign ELSE 0 END), sum(CASE WHEN ms <= 3600000 THEN sign ELSE 0 END)
     FROM (
         SELECT
-            sign, hour_of(arrived_at) AS hour, left(host, 255) AS host, counted_status(status, service) AS status,
-            left(coalesce(reason, ''), 100) AS reason, counted_ms(delay) AS ms
+            sign, hour_of(arrived_at) AS hour, host, counted_status(status, service) AS status,
+            coalesce(reason, '') AS reason, counted_ms(delay) AS ms
         FROM ({changed}) AS row
         OFFSET 0 -- each value once
     ) AS delivery
@@ -204,12 +204,12 @@ SELECT pg_temp.keep_counts('delivery_from', $count$
     SELECT hour, host, fate, reason, own_shard, sum(sign), coalesce(sum(sign * size), 0)
     FROM (
         SELECT
-            sign, hour_of(arrived_at) AS hour, left(host, 255) AS host,
+            sign, hour_of(arrived_at) AS hour, host,
             counted_fate(
                 rejected_at, discarded_at, deleted_at, expired_at, cancelled_at, held_at, released_at, removed_at,
                 queued_at, origin, client_name, parent_queue_id
             ) AS fate,
-            left(coalesce(reject_reason, ''), 100) AS reason, size
+            coalesce(reject_reason, '') AS reason, size
         FROM ({changed}) AS row
         OFFSET 0
     ) AS message
@@ -224,8 +224,8 @@ SELECT pg_temp.keep_counts('noqueue', $count$
     SELECT hour, host, action, reason, own_shard, sum(sign)
     FROM (
         SELECT
-            sign, hour_of(at) AS hour, left(host, 255) AS host, left(action, 100) AS action,
-            left(coalesce(reason, ''), 100) AS reason
+            sign, hour_of(at) AS hour, host, action,
+            coalesce(reason, '') AS reason
         FROM ({changed}) AS row
         OFFSET 0
     ) AS rejection
@@ -236,7 +236,7 @@ SELECT pg_temp.keep_counts('noqueue', $count$
     INSERT INTO client_counts AS known (day, client_address, shard, rejects)
     SELECT day, client_address, own_shard, sum(sign)
     FROM (
-        SELECT sign, day_of(at) AS day, left(client_address, 100) AS client_address
+        SELECT sign, day_of(at) AS day, client_address
         FROM ({changed}) AS row
         WHERE action IN ('reject', 'milter-reject', 'proxy-reject', 'hangup') AND client_address IS NOT NULL
         OFFSET 0
@@ -267,9 +267,9 @@ CREATE INDEX delivery_from_stopped ON delivery_from (arrived_at)
     WHERE held_at IS NOT NULL OR expired_at IS NOT NULL OR deleted_at IS NOT NULL;
 CREATE INDEX delivery_from_unqueued ON delivery_from (arrived_at)
     WHERE queued_at IS NULL OR cancelled_at IS NOT NULL OR discarded_at IS NOT NULL OR rejected_at IS NOT NULL;
-CREATE INDEX delivery_to_trouble ON delivery_to (arrived_at) WHERE status <> 'sent' OR delay >= 60;
-CREATE INDEX delivery_to_discarded ON delivery_to (arrived_at)
-    WHERE status = 'sent' AND (service = 'discard' OR service LIKE '%/discard');
+DROP INDEX delivery_to_unsent;
+CREATE INDEX delivery_to_unusual ON delivery_to (status, arrived_at)
+    WHERE status <> 'sent' OR delay >= 60 OR service = 'discard' OR service LIKE '%/discard';
 
 COMMENT ON TABLE delivery_counts IS
     'Deliveries, counted: by the hour in which their message arrived, host, status as logged and reason. Sum over shard.';
