@@ -87,8 +87,8 @@ def _sum(name: str, number: int, share: str, course: Sequence[int], width: int) 
 def _delays(delays: Delays) -> str:
     if not delays.counted or delays.mean is None:
         return "No delay is known of what was sent."
-    shares = ", ".join(f"{within} {number / delays.counted:.1%}" for within, number in delays.within.items())
-    return f"Sent after {_seconds(delays.mean)} on average; within {shares}"
+    shares = ", ".join(f"{within} {number / delays.counted:.0%}" for within, number in delays.within.items())
+    return f"Sent in {_seconds(delays.mean)} on average; {shares}"
 
 
 def _seconds(seconds: float) -> str:

@@ -56,7 +56,7 @@ def test_a_postmaster_reads_what_there_was() -> None:
         "bounced            10,000       0.7%   █",
         "refused                 5             █",
     ]
-    assert shown[6] == "Sent after 2.5 s on average; within 1s 50.0%, 1h 100.0%"
+    assert shown[6] == "Sent in 2.5 s on average; 1s 50%, 1h 100%"
     text = "\n".join(shown)
     assert "two.test" in text
     assert "    452 full" in shown
