@@ -155,23 +155,34 @@ SELECT pg_temp.keep_counts('delivery_to', $count$
         within_1h
     )
     SELECT
-        hour, host, status, reason, own_shard, sum(sign), sum(CASE WHEN ms IS NOT NULL THEN sign ELSE 0 END),
-        coalesce(sum(sign * ms), 0), sum(CASE WHEN ms <= 1000 THEN sign ELSE 0 END),
-        sum(CASE WHEN ms <= 10000 THEN sign ELSE 0 END), sum(CASE WHEN ms <= 60000 THEN sign ELSE 0 END),
-        sum(CASE WHEN ms <= 600000 THEN sign ELSE 0 END), sum(CASE WHEN ms <= 3600000 THEN sign ELSE 0 END)
+        hour, host, status, reason, own_shard, deliveries, timed, delay_ms, within_1s, within_10s, within_1min,
+        within_10min, within_1h
     FROM (
         SELECT
-            sign, hour_of(arrived_at) AS hour, host, counted_status(status, service) AS status,
-            coalesce(reason, '') AS reason, counted_ms(delay) AS ms
-        FROM ({changed}) AS row
-        OFFSET 0 -- each value once
-    ) AS delivery
-    GROUP BY hour, host, status, reason
-    HAVING (
-        sum(sign), coalesce(sum(sign * ms), 0), sum(CASE WHEN ms <= 1000 THEN sign ELSE 0 END),
-        sum(CASE WHEN ms <= 10000 THEN sign ELSE 0 END), sum(CASE WHEN ms <= 60000 THEN sign ELSE 0 END),
-        sum(CASE WHEN ms <= 600000 THEN sign ELSE 0 END), sum(CASE WHEN ms <= 3600000 THEN sign ELSE 0 END)
-    ) <> (0, 0, 0, 0, 0, 0, 0) OR sum(CASE WHEN ms IS NOT NULL THEN sign ELSE 0 END) <> 0
+            hour, host, status, reason, sum(number) AS deliveries,
+            coalesce(sum(number) FILTER (WHERE span < 6), 0) AS timed, sum(ms) AS delay_ms,
+            coalesce(sum(number) FILTER (WHERE span < 1), 0) AS within_1s,
+            coalesce(sum(number) FILTER (WHERE span < 2), 0) AS within_10s,
+            coalesce(sum(number) FILTER (WHERE span < 3), 0) AS within_1min,
+            coalesce(sum(number) FILTER (WHERE span < 4), 0) AS within_10min,
+            coalesce(sum(number) FILTER (WHERE span < 5), 0) AS within_1h
+        FROM (
+            -- Thousands of rows become a few here: what is above costs nothing.
+            SELECT
+                hour_of(arrived_at) AS hour, host, counted_status(status, service) AS status,
+                coalesce(reason, '') AS reason,
+                CASE
+                    WHEN delay <= 1 THEN 0 WHEN delay <= 10 THEN 1 WHEN delay <= 60 THEN 2 WHEN delay <= 600 THEN 3
+                    WHEN delay <= 3600 THEN 4 WHEN delay IS NOT NULL THEN 5 ELSE 6
+                END AS span,
+                sum(sign) AS number, coalesce(sum(sign * counted_ms(delay)), 0) AS ms
+            FROM ({changed}) AS row
+            GROUP BY 1, 2, 3, 4, 5
+        ) AS spans
+        GROUP BY hour, host, status, reason
+    ) AS counted
+    WHERE (deliveries, timed, delay_ms, within_1s, within_10s, within_1min, within_10min, within_1h)
+        <> (0, 0, 0, 0, 0, 0, 0, 0)
     ON CONFLICT (hour, host, status, reason, shard) DO UPDATE SET
         deliveries = known.deliveries + excluded.deliveries,
         timed = known.timed + excluded.timed,
