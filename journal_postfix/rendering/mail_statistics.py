@@ -28,6 +28,8 @@ def statistics_lines(found: MailStatistics, width: int) -> Iterator[Text]:
     yield Text(cut_end(_title(found), width), "bold")
     yield from _sums(found, width)
     yield Text(cut_end(_delays(found.totals.delays), width))
+    if not found.totals.exact:
+        yield Text(cut_end("Expired, deleted and held are messages: there are too many to count recipients.", width))
     if len(found.hosts) > 1:
         yield from _section("MAIL HOSTS", _HOSTS, _hosts(found), width)
     yield from _section("FAILING DESTINATIONS", _FAILING, _failing(found), width)

@@ -64,6 +64,12 @@ def test_a_postmaster_reads_what_there_was() -> None:
     assert "(not known)" in text
 
 
+def test_what_is_not_exact_is_said() -> None:
+    totals = msgspec.structs.replace(found().totals, exact=False)
+    assert "Expired, deleted and held are messages" in "\n".join(lines(found(totals=totals)))
+    assert "Expired" not in "\n".join(lines(found()))
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_hostile_text_neither_leaves_its_line_nor_reaches_the_terminal(width: int) -> None:
     mail = found(
