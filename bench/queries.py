@@ -1,10 +1,10 @@
-"""How long searches take in a PostgreSQL full of mail: `deliveries` with every condition, and `trace`.
+"""How long searches take in a PostgreSQL full of mail: `deliveries` with every condition, `trace`, statistics.
 
-    python bench/queries.py [--deliveries N] [--rounds N]
+    python bench/queries.py [--deliveries N] [--rounds N] [--keep DIR]
 
-Every round asks for other addresses, so that its rows were not read before; PostgreSQL's own memory is 128 MiB, the
-file system's cache has what the machine has room for ("cold-ish"). Of each search: median and 95th percentile, in
-milliseconds, with the rows fetched; the ratio is to reading a row by its primary key.
+Every round asks for other addresses, so that its rows were not read before; PostgreSQL's own memory is an eighth of the
+machine's, 1 GiB at most, and the file system's cache has what there is room for ("cold-ish"). Of each search: median
+and 95th percentile, in milliseconds, with the rows fetched; the ratio is to reading a row by its primary key.
 """
 
 import random

@@ -28,6 +28,8 @@ def statistics_lines(found: MailStatistics, width: int) -> Iterator[Text]:
     yield Text(cut_end(_title(found), width), "bold")
     yield from _sums(found, width)
     yield Text(cut_end(_delays(found.totals.delays), width))
+    if not found.totals.exact:
+        yield Text(cut_end("Expired, deleted and held are messages: there are too many to count recipients.", width))
     if len(found.hosts) > 1:
         yield from _section("MAIL HOSTS", _HOSTS, _hosts(found), width)
     yield from _section("FAILING DESTINATIONS", _FAILING, _failing(found), width)
@@ -87,8 +89,8 @@ def _sum(name: str, number: int, share: str, course: Sequence[int], width: int) 
 def _delays(delays: Delays) -> str:
     if not delays.counted or delays.mean is None:
         return "No delay is known of what was sent."
-    shares = ", ".join(f"{within} {number / delays.counted:.1%}" for within, number in delays.within.items())
-    return f"Sent after {_seconds(delays.mean)} on average; within {shares}"
+    shares = ", ".join(f"{within} {number / delays.counted:.0%}" for within, number in delays.within.items())
+    return f"Sent in {_seconds(delays.mean)} on average; {shares}"
 
 
 def _seconds(seconds: float) -> str:

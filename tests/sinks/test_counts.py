@@ -94,7 +94,7 @@ def withdraw(batch: Any, record: Any) -> Any:
 
 def write_some(writer: Writer, pick: random.Random, rows: Any, records: list[Any]) -> None:
     """Write random batches of *records*, many of them more than once, and withdraw some."""
-    for _ in range(15):
+    for _ in range(10):
         batch = rows.batch(*pick.sample(records, pick.randrange(1, 60)))
         messages = [record for record in records if hasattr(record, "sender") and hasattr(record, "size")]
         if pick.random() < 0.3:

@@ -1,13 +1,12 @@
 """``deliveries``: what became of which message for which recipient, newest first."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
 from psycopg2.sql import SQL
 
 from web.searches.addresses import like
-from web.searches.conditions import DEFAULT_WINDOW, Condition, found, known_names
+from web.searches.conditions import DEFAULT_WINDOW, found, known_names
 from web.searches.delivery_query import FIELDS, DeliverySearch, Expected, Known, query, sides
 from web.searches.windows import windows
 
@@ -37,13 +36,12 @@ def search(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record
     last = newest(connection)
     since = _since(wanted, last)
     known = _known(connection, wanted)
-    expected = _expected(connection, sides(wanted, since, wanted.until, known))
+    expected = _expected(connection, wanted, last, known)
     if not wanted.limit or since is None:
         yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known, expected), FIELDS)
         return
     left = wanted.limit
-    for begin, end in windows(last, since, wanted.until):
-        expected = msgspec.structs.replace(expected, whole=begin == since)
+    for begin, end in windows(last, since, wanted.until, expected.days_of(wanted.limit)):
         for record in found(connection, query(wanted, begin, end, left, known, expected), FIELDS):
             yield record
             left -= 1
@@ -69,14 +67,18 @@ def _since(wanted: DeliverySearch, last: datetime | None) -> datetime | None:
     return wanted.since
 
 
-def _expected(connection: "Connection", asked: tuple[Condition, Condition] | None) -> Expected:
-    """Return what the server expects of both sides; nothing where there is one side only."""
-    if asked is None:
+def _expected(connection: "Connection", wanted: DeliverySearch, last: datetime | None, known: Known) -> Expected:
+    """Return what the server expects of the last day in which the search looks, without looking."""
+    until = wanted.until or last
+    if until is None:
         return Expected()
-    rows = []
+    rows: list[float | None] = []
     with connection.cursor() as cursor:
-        for side in asked:
+        for side in sides(wanted, until - timedelta(days=1), wanted.until, known):
+            if side is None:
+                rows.append(None)
+                continue
             cursor.execute(SQL("EXPLAIN (FORMAT JSON) ") + side.sql, side.parameters)
             [([plan],)] = cursor.fetchall()
             rows.append(float(plan["Plan"]["Plan Rows"]))
-    return Expected(*rows, whole=True)
+    return Expected(*rows)

@@ -80,8 +80,8 @@ _JOINED_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
     "JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host WHERE {}"
 )
-_MOST_ONE_BY_ONE: Final = 200_000
-"""Rows of the side of which fewer fit; with more, the other side as a whole is read sooner."""
+_MOST_ONE_BY_ONE: Final = 30_000
+"""Rows a day of the side of which fewer fit; with more, the other side as a whole is read sooner."""
 
 # Conditions for both sides: from the side of which fewer rows fit, row by row to the other one. Left to itself, the
 # planner may read the heavy side as a whole, since it takes two conditions to be rarer together than they are.
@@ -98,12 +98,15 @@ _FROM_RECIPIENTS_TO_MESSAGES: Final = (
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """How many rows of each side a search with conditions for both is expected to look at."""
+    """How many rows fit in a day, as the server expects; None: there is no condition for that side, or who knows."""
 
-    messages: float = 0
-    recipients: float = 0
-    whole: bool = False
-    """In this very window; otherwise in a longer one."""
+    messages: float | None = None
+    recipients: float | None = None
+
+    def days_of(self, rows: int) -> float:
+        """Return in how many days *rows* may be found; 0 where nothing is known."""
+        known = [side for side in (self.messages, self.recipients) if side is not None]
+        return rows / max(1, min(known)) if known else 0
 
 
 def query(  # noqa: PLR0917 - a window has two ends
@@ -139,24 +142,23 @@ def query(  # noqa: PLR0917 - a window has two ends
 
 def sides(
     wanted: DeliverySearch, since: datetime | None, until: datetime | None, known: Known
-) -> tuple[Condition, Condition] | None:
-    """Return the queries of the messages and of the recipients that fit; None where only one side has conditions."""
+) -> tuple[Condition | None, Condition | None]:
+    """Return the queries of the messages and of the recipients that fit; None for a side without a condition."""
     message = [*_message_conditions(wanted, known), *implied_by(wanted.status, OF_MESSAGES, OF_RECIPIENTS)]
     recipients = _recipient_conditions(wanted, known)
-    if not message or not recipients:
-        return None
     return (
-        _keys(_MESSAGE_KEYS, [*_window("f", since, until), *message]),
-        _keys(_RECIPIENT_KEYS, [*_window("t", since, until), *recipients[0]]),
+        _keys(_MESSAGE_KEYS, [*_window("f", since, until), *message]) if message else None,
+        _keys(_RECIPIENT_KEYS, [*_window("t", since, until), *recipients[0]]) if recipients else None,
     )
 
 
 def _both_keys(messages: Condition, recipients: Condition, expected: Expected) -> Condition:
     """Return what finds the recipients for which both are true."""
-    if expected.whole and min(expected.messages, expected.recipients) > _MOST_ONE_BY_ONE:
+    of_messages, of_recipients = expected.messages or 0, expected.recipients or 0
+    if min(of_messages, of_recipients) > _MOST_ONE_BY_ONE:
         return _keys(_JOINED_KEYS, [messages, recipients])
     first, second, text = messages, recipients, _FROM_MESSAGES_TO_RECIPIENTS
-    if expected.recipients < expected.messages:
+    if of_recipients < of_messages:
         first, second, text = recipients, messages, _FROM_RECIPIENTS_TO_MESSAGES
     return Condition(
         SQL(text).format(messages=messages.sql, recipients=recipients.sql), first.parameters + second.parameters

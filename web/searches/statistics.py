@@ -56,6 +56,8 @@ class Totals(msgspec.Struct, frozen=True):
     """By effective status; a status without any is left out."""
     refused: int
     """Rejections in the SMTP dialogue, of recipients and of whole messages: with a queue id and without."""
+    exact: bool
+    """False: of more than `MOST_STOPPED` expired, deleted or held messages, each counts as one delivery."""
     delays: Delays
 
 
@@ -144,6 +146,9 @@ GROUP BY fate, t.status
 _WITHIN: Final = ("1s", "10s", "1min", "10min", "1h")
 _FINAL: Final = frozenset({"sent", "discarded", "bounced", "rejected", "deliverable", "undeliverable"})
 """Logged statuses that stay what they are, whatever becomes of the message."""
+_STOPPING: Final = ("deleted", "expired", "held")
+MOST_STOPPED: Final = 20_000
+"""Messages of a window that were expired, deleted or held, of which the deliveries are looked up."""
 _WHOLE: Final = ("rejected", "discarded", "cancelled")
 """Fates of messages that have no deliveries."""
 
@@ -161,13 +166,14 @@ def totals(connection: "Connection", asked: Window) -> Totals:
         add(status if status in _FINAL else "deferred", int(number))
     for fate in _WHOLE:
         add(fate, fates.get(fate, (0, 0))[0])
-    if any(fate in fates for fate in ("deleted", "expired", "held")):
-        for fate, status, number in _stopped(connection, asked):
-            if status is None:
-                add(fate, number)
-            elif status not in _FINAL:
-                add(fate, number)
-                add("deferred", -number)
+    stopped = {fate: fates[fate][0] for fate in _STOPPING if fate in fates}
+    exact = sum(stopped.values()) <= MOST_STOPPED
+    for fate, status, number in _stopped(connection, asked) if exact else ((f, "", n) for f, n in stopped.items()):
+        if status is None:
+            add(fate, number)
+        elif status not in _FINAL:
+            add(fate, number)
+            add("deferred", -number)
     [(refused,)] = _rows(connection, _REFUSED, asked)
     sent = next((list(map(int, row[2:])) for row in logged if row[0] == "sent"), [0] * (2 + len(_WITHIN)))
     return Totals(
@@ -175,9 +181,8 @@ def totals(connection: "Connection", asked: Window) -> Totals:
         bytes=sum(size for _, size in fates.values()),
         deliveries={status: number for status, number in sorted(statuses.items()) if number},
         refused=int(refused) + statuses.get("rejected", 0),
-        delays=Delays(
-            sent[0], sent[1] / sent[0] / 1000 if sent[0] else None, dict(zip(_WITHIN, sent[2:], strict=True))
-        ),
+        exact=exact,
+        delays=_delays(*sent),
     )
 
 

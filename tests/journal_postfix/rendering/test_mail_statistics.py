@@ -26,6 +26,7 @@ def found(**changes: Any) -> MailStatistics:
             bytes=98_765_432_100,
             deliveries={"sent": 1_300_000, "deferred": 90_000, "bounced": 10_000},
             refused=5,
+            exact=True,
             delays=Delays(1_300_000, 2.5, {"1s": 650_000, "1h": 1_300_000}),
         ),
         step="hour",
@@ -55,12 +56,18 @@ def test_a_postmaster_reads_what_there_was() -> None:
         "bounced            10,000       0.7%   █",
         "refused                 5             █",
     ]
-    assert shown[6] == "Sent after 2.5 s on average; within 1s 50.0%, 1h 100.0%"
+    assert shown[6] == "Sent in 2.5 s on average; 1s 50%, 1h 100%"
     text = "\n".join(shown)
     assert "two.test" in text
     assert "    452 full" in shown
     assert "1.5 h" in text
     assert "(not known)" in text
+
+
+def test_what_is_not_exact_is_said() -> None:
+    totals = msgspec.structs.replace(found().totals, exact=False)
+    assert "Expired, deleted and held are messages" in "\n".join(lines(found(totals=totals)))
+    assert "Expired" not in "\n".join(lines(found()))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

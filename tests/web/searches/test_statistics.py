@@ -134,3 +134,15 @@ def test_nothing_is_nothing(reading: Any) -> None:
     totals = statistics.totals(reading, DAY)
     assert (totals.messages, totals.deliveries, totals.delays.mean) == (0, {}, None)
     assert offenders.failing_domains(reading, DAY) == statistics.hosts(reading, DAY) == []
+
+
+def test_of_very_many_stopped_messages_each_counts_as_one_delivery(
+    mail: Any, reading: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "MOST_STOPPED", 1)
+    for name in ("E1", "E2"):
+        mail.message(name, expired_at=5.0)
+        mail.delivery(name, "a@one.test", "deferred")
+        mail.delivery(name, "b@one.test", "deferred")
+    totals = statistics.totals(reading, DAY)
+    assert (totals.exact, totals.deliveries) == (False, {"expired": 2, "deferred": 2})
