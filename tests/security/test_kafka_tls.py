@@ -181,3 +181,21 @@ def test_a_key_with_a_password_is_used(tls: Any, tmp_path: Path) -> None:
     result = CliRunner().invoke(application, _with(settings, tmp_path, "check", "--stage=produce", "--json"))
     assert "MTLS" not in result.output
     assert any("answers: 1 broker" in finding["text"] for finding in json.loads(result.stdout)["findings"])
+
+
+def test_a_sink_that_kafka_refuses_ends(tls: Any, tls_database: Any, run: Run, tmp_path: Path) -> None:
+    for listener, changes in (("SCRAM", {"sasl_password_file": _file(tmp_path, "wrong-canary")}), ("ELSEWHERE", {})):
+        kafka = tls.kafka(listener, "sink") | changes
+        sink = run({"kafka": kafka, "database": tls_database.settings("sink")}, "sink", "--log-level=debug")
+        assert sink.wait(60) == 2, said(sink)
+        assert len(said(sink).splitlines()) == 1, said(sink)
+        assert "canary" not in said(sink)
+
+
+@pytest.mark.parametrize("command", ["sink", "up", "check"])
+def test_no_help_shows_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("JOURNAL_POSTFIX_KAFKA__SASL_PASSWORD", "canary")
+    monkeypatch.setenv("JOURNAL_POSTFIX_DATABASE__PASSWORD", "canary")
+    result = CliRunner().invoke(application, [command, "--help"])
+    assert result.exit_code == 0
+    assert "canary" not in result.output
