@@ -7,7 +7,7 @@ The environment names are ``JOURNAL_POSTFIX_`` and the path of the setting, with
 import os
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -34,6 +34,10 @@ def default_data_dir() -> Path:
 def default_cache_dir() -> Path:
     """Return where downloads are kept: the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "journal-postfix"
+
+
+LOOPBACKS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this host, which no network is between."""
 
 
 class _Section(BaseModel):
@@ -168,7 +172,7 @@ class DatabaseSettings(_Section):
     @property
     def local(self) -> bool:
         """Whether nobody on a network comes between: a socket, or loopback."""
-        return self.host is None or self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}
+        return self.host is None or self.host.startswith("/") or self.host in LOOPBACKS
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

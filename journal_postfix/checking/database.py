@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from journal_postfix.checking.clocks import compared
 from journal_postfix.checking.finding import Finding, Stage
+from journal_postfix.checking.tls import database_encryption
 from schemas.settings import Settings
 from sinks import migrating, roles
 from web.searches.database import connect, explained
@@ -22,6 +23,7 @@ def database_findings(settings: Settings, stage: Stage | None) -> Iterator[Findi
         with closing(connect(settings.database)) as connection:
             connection.set_session(readonly=True, autocommit=True)
             yield _server(settings, connection)
+            yield from database_encryption(settings.database)
             yield _clock(connection)
             yield from _tables(settings, stage, connection)
     except psycopg2.Error as error:

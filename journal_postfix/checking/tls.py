@@ -1,4 +1,7 @@
-"""What ``check`` says of Kafka's certificates: librdkafka only tells that one is not to be trusted, not why."""
+"""What ``check`` says of the connections' encryption, and of Kafka's certificates.
+
+librdkafka only tells that a certificate is not to be trusted, not why.
+"""
 
 import socket
 import ssl
@@ -8,7 +11,7 @@ from typing import Final
 
 from journal_postfix.checking.finding import Finding
 from schemas.kafka import tls_context
-from schemas.settings import KafkaSettings
+from schemas.settings import LOOPBACKS, DatabaseSettings, KafkaSettings
 
 _CONNECT_SECONDS: Final = 5.0
 _SOON: Final = 14
@@ -16,11 +19,12 @@ _SOON: Final = 14
 
 
 def certificate_findings(kafka: KafkaSettings, now: datetime | None = None) -> Iterator[Finding]:
-    """Yield what is wrong, or soon will be, with the certificate of each bootstrap server; nothing without TLS.
+    """Yield what is wrong, or soon will be, with the certificate of each bootstrap server; or that there is no TLS.
 
     A server that can't be reached is left out: others say so. Raises ConfigurationError for files that can't be used.
     """
     if not kafka.security_protocol.endswith("SSL"):
+        yield from _in_the_open(kafka)
         return
     context = tls_context(kafka)
     for server in (kafka.bootstrap_servers or "").split(","):
@@ -41,6 +45,32 @@ def certificate_findings(kafka: KafkaSettings, now: datetime | None = None) -> I
             )
         except (OSError, ValueError):
             continue
+
+
+def database_encryption(database: DatabaseSettings) -> Iterator[Finding]:
+    """Yield what to say where the settings ask for less than a server on the network would be given by default."""
+    mode = database.sslmode
+    if mode in {None, "verify-full", "verify-ca"} or database.local:
+        return
+    text = (
+        f"the connection is encrypted, but whose server it is, nobody checks (database.sslmode {mode})"
+        if mode == "require"
+        else f"the connection may be read and changed on its way (database.sslmode {mode})"
+    )
+    yield Finding("PostgreSQL", good=True, text=text, advice="leave database.sslmode out: verify-full")
+
+
+def _in_the_open(kafka: KafkaSettings) -> Iterator[Finding]:
+    hosts = {server.strip().rpartition(":")[0].strip("[]") for server in (kafka.bootstrap_servers or "").split(",")}
+    if hosts <= LOOPBACKS:
+        return
+    what = "passwords and mail data" if kafka.sasl_mechanism == "PLAIN" and kafka.sasl_username else "mail data"
+    yield Finding(
+        "Kafka",
+        good=True,
+        text=f"the connection is not encrypted: {what} may be read on the way",
+        advice="kafka.security_protocol SASL_SSL or SSL",
+    )
 
 
 def _ending(server: str, connection: ssl.SSLSocket, now: datetime) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def test_a_log_comes_into_the_database_with_least_rights_at_every_step(
     lines = Path(SAMPLE).read_bytes().count(b"\n")
     while True:
         stats = CliRunner().invoke(application, _with(settings("operate"), tls.folder, "stats", "--format=json"))
-        positions = rows(reader, f"SELECT sum(position) FROM sink_positions WHERE topic LIKE '{listener.lower()}.%'")
+        positions = rows(reader, f"SELECT sum(next_offset) FROM sink_positions WHERE topic LIKE '{listener.lower()}.%'")
         if stats.exit_code == 0 and json.loads(stats.stdout)["lines"] == lines and positions[0][0]:
             break
         assert time.monotonic() < deadline, stats.output + said(stream) + said(sink)
@@ -183,9 +183,19 @@ def test_a_key_with_a_password_is_used(tls: Any, tmp_path: Path) -> None:
     assert any("answers: 1 broker" in finding["text"] for finding in json.loads(result.stdout)["findings"])
 
 
-def test_a_port_without_tls_is_worth_another_try(tls: Any, tmp_path: Path) -> None:
-    """A broker or balancer that is just starting looks the same."""
-    settings = {"kafka": tls.kafka("MTLS", "produce") | {"security_protocol": "PLAINTEXT"}}
-    result = CliRunner().invoke(application, _with(settings, tmp_path, "stats"))
-    assert result.exit_code == 1
-    assert "kafka.security_protocol right?" in result.stderr
+def test_a_sink_that_kafka_refuses_ends(tls: Any, tls_database: Any, run: Run, tmp_path: Path) -> None:
+    for listener, changes in (("SCRAM", {"sasl_password_file": _file(tmp_path, "wrong-canary")}), ("ELSEWHERE", {})):
+        kafka = tls.kafka(listener, "sink") | changes
+        sink = run({"kafka": kafka, "database": tls_database.settings("sink")}, "sink", "--log-level=debug")
+        assert sink.wait(60) == 2, said(sink)
+        assert len(said(sink).splitlines()) == 1, said(sink)
+        assert "canary" not in said(sink)
+
+
+@pytest.mark.parametrize("command", ["sink", "up", "check"])
+def test_no_help_shows_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("JOURNAL_POSTFIX_KAFKA__SASL_PASSWORD", "canary")
+    monkeypatch.setenv("JOURNAL_POSTFIX_DATABASE__PASSWORD", "canary")
+    result = CliRunner().invoke(application, [command, "--help"])
+    assert result.exit_code == 0
+    assert "canary" not in result.output
