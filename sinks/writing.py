@@ -90,6 +90,7 @@ class Writer:
                 cursor.execute(f"PREPARE {name} AS {query(name)}")
             cursor.execute("CREATE TEMPORARY TABLE part_candidates (arrived_at timestamptz, queue_id text, host text,"
                            " origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
+        self._merge_readings = query("merge_readings")
         self._find_parts = query("find_parts")
         self._find_joins = query("find_joins")
         self._move_from = query("move_from")
@@ -162,7 +163,7 @@ class Writer:
                     [list(column) for column in keys],
                 )
         if batch.messages:
-            cursor.execute("EXECUTE merge_from")
+            self._merge_from(cursor, len(batch.messages))
         if batch.deliveries:
             cursor.execute("EXECUTE merge_to")
         if batch.rejections:
@@ -171,6 +172,15 @@ class Writer:
             cursor.execute("EXECUTE insert_tls_sessions")
         if batch.may_hold_parts():
             self._join_parts(cursor, batch)
+
+    def _merge_from(self, cursor: Cursor, staged: int) -> None:
+        """Merge the messages that are *staged*, so many."""
+        cursor.execute("EXECUTE merge_from")
+        if cursor.rowcount == staged:  # nearly always: each was new, or changed
+            return
+        cursor.execute("SELECT min(arrived_at), max(arrived_at) FROM staged_from")
+        [(first, last)] = cursor.fetchall()
+        cursor.execute(self._merge_readings, {"first": first, "last": last})
 
     def _join_parts(self, cursor: Cursor, batch: Batch) -> None:
         """Move part rows into the messages that they turn out to belong to; one a message at a time."""
@@ -185,7 +195,7 @@ class Writer:
         while cursor.rowcount > 0:
             cursor.execute("DELETE FROM staged_from; DELETE FROM staged_to")
             cursor.execute(self._move_from)
-            cursor.execute("EXECUTE merge_from")
+            self._merge_from(cursor, cursor.rowcount)
             cursor.execute(self._move_to)
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
