@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
@@ -130,6 +131,20 @@ class Writer:
         for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
             self._days.analyze(table, {key[2][:10] for key in rows})
 
+    def join_parts(self, first: datetime, last: datetime) -> None:
+        """Let the part rows that arrived between the two moments join their messages, as those of a batch do.
+
+        Raises what psycopg2 raises.
+        """
+        with self._connection, self._connection.cursor() as cursor:
+            for staged in (FROM, TO):
+                cursor.execute(
+                    f"INSERT INTO {staged.table} SELECT * FROM {staged.target} "  # noqa: S608
+                    "WHERE origin = 0 AND arrived_at BETWEEN %s AND %s",
+                    (first, last),
+                )
+            self._join_parts(cursor, first, last)
+
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
 
@@ -171,7 +186,7 @@ class Writer:
         if batch.sessions:
             cursor.execute("EXECUTE insert_tls_sessions")
         if batch.may_hold_parts():
-            self._join_parts(cursor, batch)
+            self._join_parts(cursor, *batch.span())
 
     def _merge_from(self, cursor: Cursor, staged: int) -> None:
         """Merge the messages that are *staged*, so many."""
@@ -182,9 +197,11 @@ class Writer:
         [(first, last)] = cursor.fetchall()
         cursor.execute(self._merge_readings, {"first": first, "last": last})
 
-    def _join_parts(self, cursor: Cursor, batch: Batch) -> None:
-        """Move part rows into the messages that they turn out to belong to; one a message at a time."""
-        first, last = batch.span()
+    def _join_parts(self, cursor: Cursor, first: str | datetime, last: str | datetime) -> None:
+        """Move part rows into the messages that they turn out to belong to; one a message at a time.
+
+        What is staged arrived between *first* and *last*.
+        """
         cursor.execute(self._find_parts, {"first": first, "last": last, "lifetime": self._lifetime})
         if cursor.rowcount == 0:
             return
