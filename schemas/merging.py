@@ -98,8 +98,9 @@ def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
     attempt. None comes first.
     """
     return (
-        row.last_attempt_at, row.status != "rejected", row.parser, attempt_entry(row), row.reply, row.service, row.delays is not None, row.delays or "", row.delay is not None,
-        row.delay or 0.0, row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
+        row.last_attempt_at, row.status != "rejected", row.parser, attempt_entry(row), row.reply, row.service,
+        row.delays is not None, row.delays or "", row.delay is not None, row.delay or 0.0,
+        row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
         row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
         row.stage is not None, row.stage or "", row.code is not None, row.code or 0, row.reason is not None,
         row.reason or "", row.pid is not None, row.pid or 0,
@@ -151,8 +152,8 @@ def _only_follows(row: DeliveryTo, ours: str, other: DeliveryTo) -> bool:
 def united_history(entries: set[str], latest: str) -> list[str]:
     """Return the history of a row whose attempts are *entries*, of which *latest* is the row's own.
 
-    A log line is one attempt, however many parsers read it: the newest one's reading is kept. Rejections are capped for themselves: if they could
-    displace attempts, the order of merging would show.
+    A log line is one attempt, however many parsers read it: the newest one's reading is kept. Rejections are capped for
+    themselves: if they could displace attempts, the order of merging would show.
     """
     lines = {_line_of(entry): entry for entry in sorted(entries, key=_by_parser)}
     lines.pop(_line_of(latest), None)

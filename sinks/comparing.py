@@ -94,7 +94,9 @@ class _Table:
 
     def count(self, cursor: Cursor, begin: datetime, end: datetime, found: Compared) -> None:
         """Add what the mail between two moments has."""
-        counted = [SQL("count(*) FILTER (WHERE both_there AND {})").format(self._differs(name)) for name in self._columns]
+        counted = [
+            SQL("count(*) FILTER (WHERE both_there AND {})").format(self._differs(name)) for name in self._columns
+        ]
         cursor.execute(
             SQL(
                 "SELECT count(*) FILTER (WHERE both_there), count(*) FILTER (WHERE both_there AND ({differs})), "
@@ -147,7 +149,8 @@ class _Table:
     def _joined(self, begin: datetime, end: datetime) -> Composable:
         return SQL(
             "(SELECT *, true AS there FROM {live} WHERE {time} >= {begin} AND {time} < {end}) AS live "
-            "FULL JOIN (SELECT *, true AS there FROM {replayed} WHERE {time} >= {begin} AND {time} < {end}) AS replayed "
+            "FULL JOIN "
+            "(SELECT *, true AS there FROM {replayed} WHERE {time} >= {begin} AND {time} < {end}) AS replayed "
             "USING ({key}) CROSS JOIN LATERAL (SELECT live.there AND replayed.there AS both_there) AS presence"
         ).format(
             live=self._live,
@@ -173,7 +176,7 @@ class _Table:
 
 
 def _days(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the UTC days between two moments, the first and the last as far as they go: none is planned over all days."""
+    """Yield the UTC days between two moments, so that no query is planned over the partitions of all."""
     begin = since
     while begin < until:
         midnight = begin.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A second set of tables, in a schema of its own beside the live one: what a replay writes to be compared and swapped."""
+"""A second set of tables, in a schema beside the live one: what a replay writes to be compared and swapped."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS replayed (
 COMMENT ON TABLE replayed IS 'What these tables hold: a replay of postfix.raw (docs/replay.md).';
 COMMENT ON COLUMN replayed.since IS 'Mail that arrived from then on is whole here.';
 COMMENT ON COLUMN replayed.until IS 'Mail that arrived from then on may lack its last lines.';
-COMMENT ON COLUMN replayed.swapped_at IS 'When its days were swapped into the live tables; these are the old ones since.';
+COMMENT ON COLUMN replayed.swapped_at IS 'When its days were swapped into the live tables, and the old ones came here.';
 COMMENT ON COLUMN replayed.one IS 'There is one.';
 """
 
@@ -47,7 +47,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def in_schema(settings: Settings, schema: str) -> Settings:
-    """Return *settings* for the tables in *schema*. Raises ConfigurationError for a name that is none, or the live one."""
+    """Return *settings* for the tables in *schema*. Raises ConfigurationError for no name, or the live one."""
     live = settings.database.schema_name
     if not _is_name(schema) or schema.startswith("pg_"):
         raise ConfigurationError(f"{schema!r} is no name for a schema: small letters, digits and _, such as replayed")
@@ -59,7 +59,7 @@ def in_schema(settings: Settings, schema: str) -> Settings:
 def make(settings: Settings, schema: str) -> None:
     """Make *schema* and all tables in it, as far as they are missing; take over the erased and the roles.
 
-    For the owner of the live tables. Raises ConfigurationError (may not, or somebody else's schema), TryAgainLaterError.
+    For the owner of the live tables. Raises ConfigurationError (may not, somebody else's schema), TryAgainLaterError.
     """
     second = in_schema(settings, schema)
     name = Identifier(schema)
@@ -114,9 +114,9 @@ def note(settings: Settings, schema: str, since: datetime, until: datetime) -> N
     """Note what the second set holds; of a replay that goes on, *since* stays as it was noted first."""
     with connected(settings, "write in") as connection, connection, connection.cursor() as cursor:
         cursor.execute(
-            SQL("INSERT INTO {} (since, until) VALUES (%s, %s) ON CONFLICT (one) DO UPDATE SET until = excluded.until").format(
-                Identifier(schema, "replayed")
-            ),
+            SQL(
+                "INSERT INTO {} (since, until) VALUES (%s, %s) ON CONFLICT (one) DO UPDATE SET until = excluded.until"
+            ).format(Identifier(schema, "replayed")),
             (since, until),
         )
 
@@ -142,8 +142,8 @@ def connected(settings: Settings, what: str) -> Iterator[Connection]:
         raise  # who takes locks tries again
     except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
         raise ConfigurationError(
-            f"role {database.user or '(default)'} can't {what} database {database.dbname}: {_line(error)}; run it as the "
-            "owner of the tables, who needs CREATE on the database for --into, and after `journal-postfix migrate`"
+            f"role {database.user or '(default)'} can't {what} database {database.dbname}: {_line(error)}; run it as "
+            "the owner of the tables, who needs CREATE on the database for --into, and after `journal-postfix migrate`"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise TryAgainLaterError(f"can't {what} database {database.dbname}: {_line(error)}; run it again") from error

@@ -1,7 +1,7 @@
 """Swaps whole days of a second set of tables for those of the live one, while sinks write.
 
 Days (partitions) change places; the tables, the view and the functions stay who they are, so nothing that sinks or
-searches hold becomes invalid. docs/decisions/0004-replay.md has the reasons.
+searches hold becomes invalid. docs/decisions/0007-replay.md has the reasons.
 """
 
 import math
@@ -54,15 +54,17 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
     """Swap the days that the second set in *schema* holds whole into the live tables; the old ones go there.
 
     *catch_up* brings the second set up to all that sinks have stored; it is called while they wait. Raises
-    ConfigurationError (no second set, swapped already, somebody was erased since), TryAgainLaterError (a table is in use).
+    ConfigurationError (no second set, swapped already, somebody was erased since), TryAgainLaterError (a table in use).
     """
     there = replayed(settings, schema)
     if there is None:
-        raise ConfigurationError(f"schema {schema} holds no rows yet: run `journal-postfix replay --into {schema}` first")
+        raise ConfigurationError(
+            f"schema {schema} holds no rows yet: run `journal-postfix replay --into {schema}` first"
+        )
     if there.swapped_at is not None:
         raise ConfigurationError(
-            f"schema {schema} was swapped at {there.swapped_at:%Y-%m-%d %H:%M} (UTC): it holds the old days now. Drop it "
-            "when you don't need them any more"
+            f"schema {schema} was swapped at {there.swapped_at:%Y-%m-%d %H:%M} (UTC): it holds the old days now. "
+            "Drop it when you don't need them any more"
         )
     first = first_whole_day(there.since)
     if first > datetime.now(UTC).date():
@@ -73,8 +75,8 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
         except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
             if not left:
                 raise TryAgainLaterError(
-                    "the tables are in use, and were for a minute (a long query, a dump?): swap again when that has ended; "
-                    "nothing was changed"
+                    "the tables are in use, and were for a minute (a long query, a dump?): swap again when that has "
+                    "ended; nothing was changed"
                 ) from error
             time.sleep(_PAUSE_SECONDS)
         else:
@@ -100,7 +102,7 @@ def _swap(settings: Settings, schema: str, first: date, catch_up: Callable[[], N
         days = _days(cursor, live, schema, first)
         for table in PARTITIONED:
             for day in days:
-                _exchange(cursor, table, day, live, schema, aside)
+                _exchange(cursor, table, day, (live, schema, aside))
         cursor.execute(SQL("DROP SCHEMA {}").format(Identifier(aside)))
         cursor.execute(
             SQL(
@@ -157,9 +159,7 @@ def _days(cursor: Cursor, live: str, schema: str, first: date) -> list[date]:
         made = []
         for place in (live, schema):
             for table in PARTITIONED:
-                cursor.execute(
-                    SQL("SELECT {}(%s, %s)").format(Identifier(place, "make_day_partition")), (table, day)
-                )
+                cursor.execute(SQL("SELECT {}(%s, %s)").format(Identifier(place, "make_day_partition")), (table, day))
                 made.append(cursor.fetchone() not in {None, (None,)})
         if all(made):  # a set that was made much later has no days so long ago
             days.append(day)
@@ -170,8 +170,9 @@ def _names(tables: Iterable[str]) -> Composable:
     return SQL(", ONLY ").join(map(Identifier, tables))
 
 
-def _exchange(cursor: Cursor, table: str, day: date, live: str, schema: str, aside: str) -> None:
-    """Let the partitions of a day change places."""
+def _exchange(cursor: Cursor, table: str, day: date, places: tuple[str, str, str]) -> None:
+    """Let the partitions of a day change places: two schemas, and one to pass through."""
+    live, schema, aside = places
     name = f"{table}_{day:%Y%m%d}"
     bounds = (f"{day} 00:00:00+00", f"{day + timedelta(days=1)} 00:00:00+00")
     for place in (live, schema):
@@ -190,7 +191,7 @@ def _exchange(cursor: Cursor, table: str, day: date, live: str, schema: str, asi
 
 
 def _join_parts(settings: Settings, first: date) -> None:
-    """Let the parts of messages that arrived before the swapped days join them: the replay did not see their arrival."""
+    """Let the parts of messages whose arrival the replay did not see join them, in the days before."""
     begin = datetime(first.year, first.month, first.day, tzinfo=UTC)
     days = math.ceil(settings.stream.queue_lifetime_days) + 1
     writer = Writer(settings)

@@ -43,7 +43,9 @@ FIELDS = {
     for field in MESSAGE_FIELDS
     if field != "origin"
 }
-OLDER = st.none() | st.sampled_from(["sender:0", "client_name:1 sender:0", "message_id:1 pid:0", "helo:1", "nonsense:x"])
+OLDER = st.none() | st.sampled_from(
+    ["sender:0", "client_name:1 sender:0", "message_id:1 pid:0", "helo:1", "nonsense:x"]
+)
 
 
 def message(fields: dict[str, Any]) -> DeliveryFrom:

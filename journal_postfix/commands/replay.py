@@ -21,7 +21,7 @@ from journal_postfix.rendering.replaying import Standings, comparison_lines, out
 from journal_postfix.replaying import targets
 from journal_postfix.replaying.running import Tell
 from journal_postfix.settings_flags import with_settings
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.moments import parse_time
 from schemas.settings import Settings
 from sinks import second_sets
@@ -39,7 +39,8 @@ def replay(
     settings: Settings,
     *,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="From when on: 2h, 3d, yesterday, a date; as lines came to Kafka.")
+        str | None,
+        typer.Option(metavar="TIME", help="From when on: 2h, 3d, yesterday, a date; as lines came to Kafka."),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Up to then; else up to now.")] = None,
     into: Annotated[
@@ -50,8 +51,9 @@ def replay(
     """Read the log that Kafka still has once more, with the present parser, while the stages work.
 
     In place, rows get better and never worse: what an older parser left out is filled in, of two readings of one line
-    the newer parser's counts, and a parser that is older changes nothing. Run it after an upgrade that reads lines better.
-    Rows that only a wrong reading made (of an address, say) stay: for these, make a second set of tables with --into.
+    the newer parser's counts, and a parser that is older changes nothing. Run it after an upgrade that reads lines
+    better. Rows that only a wrong reading made (of an address, say) stay: for these, make a second set of tables with
+    --into.
 
     Sinks and streams go on, and notice nothing. A replay that was broken off may be run again: with --into it goes on
     where it was. Nobody who was erased, and nothing that is older than retention.*_days, comes back.
@@ -108,13 +110,15 @@ def diff(
     [cyan]journal-postfix replay diff replayed[/]
     [cyan]journal-postfix replay diff replayed --limit 1000 --format jsonl | jq .columns[/]
     """
-    with attach(settings, broker=False, database=True) as complete:
-        second_sets.in_schema(complete, schema)
-        there = second_sets.replayed(complete, schema)
-        if there is None or there.until <= there.since:
-            complain(f"schema {schema} is not complete: run the same `journal-postfix replay --into {schema}` again")
-            raise typer.Exit(WRONG_USE)
-        found = list(compare(complete, schema, there.since, there.until, limit))
+    try:
+        with attach(settings, broker=False, database=True) as complete:
+            there = second_sets.replayed(second_sets.in_schema(complete, schema), schema)
+            if there is None or there.until <= there.since:
+                raise ConfigurationError(f"schema {schema} is not complete: run its `replay --into {schema}` again")
+            found = list(compare(complete, schema, there.since, there.until, limit))
+    except TryAgainLaterError as error:  # 1 is for differences
+        complain(str(error))
+        raise typer.Exit(WRONG_USE) from None
     if output == "jsonl":
         for each in found:
             kind = {"kind": "counts"} if isinstance(each, Compared) else {}
@@ -138,10 +142,10 @@ def swap(
 ) -> None:
     """Put the replayed days in the place of the live ones, while the stages work.
 
-    Whole days (UTC), from the first of which everything was replayed, up to now. First the lines that came meanwhile are
-    replayed; then sinks wait for some seconds, while the last of them are, and the days change places. Nothing that a
-    sink has stored, or stores later, is lost. The old days are in SCHEMA afterwards, to look at: drop it when you don't
-    need it (DROP SCHEMA … CASCADE). Before, upgrade the stages, so that they don't write as before.
+    Whole days (UTC), from the first of which everything was replayed, up to now. First the lines that came meanwhile
+    are replayed; then sinks wait for some seconds, while the last of them are, and the days change places. Nothing that
+    a sink has stored, or stores later, is lost. The old days are in SCHEMA afterwards, to look at: drop it when you
+    don't need it (DROP SCHEMA … CASCADE). Upgrade the stages before, so that they don't go on writing as they did.
 
     [bold]Examples[/]
 

@@ -1,6 +1,6 @@
-"""Records of ``postfix.raw`` to batches of rows, as stream and sink would make them: no clock, no Kafka, no database."""
+"""Records of ``postfix.raw`` to batches of rows, as stream and sink make them: no clock, no Kafka, no database."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -89,7 +89,9 @@ class Rows:
         self._expired += _drop(batch.sessions, 0, self._oldest.get("tls_sessions"))
 
 
-def _drop(rows: dict[tuple[str, ...], object] | dict[tuple[str, str, str], object], time: int, oldest: str | None) -> int:
+def _drop(
+    rows: dict[tuple[str, ...], object] | dict[tuple[str, str, str], object], time: int, oldest: str | None
+) -> int:
     """Drop the rows whose key's part number *time* is before *oldest*; return how many."""
     if oldest is None:
         return 0
@@ -99,8 +101,8 @@ def _drop(rows: dict[tuple[str, ...], object] | dict[tuple[str, str, str], objec
     return len(old)
 
 
-def halves(batch: Batch) -> Iterable[Batch]:
-    """Yield two batches that together have the rows of *batch*, which has more than one; the first what it withdraws."""
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Return two batches that together have the rows of *batch*; the first has what it withdraws."""
     first, second = Batch(withdrawn=batch.withdrawn), Batch()
     left = len(batch) // 2
     for field in ("messages", "deliveries", "rejections", "sessions"):

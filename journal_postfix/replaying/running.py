@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Event
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import psycopg2
@@ -52,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
 Tell = Callable[[Standing], None]
 
 
-def replay(  # noqa: PLR0913, PLR0917 - the two ends, and how to stop and tell
+def replay(  # noqa: PLR0917 - the two ends, and how to stop and tell
     source: Source,
     stretches: Mapping[int, Stretch],
     settings: Settings,
@@ -62,14 +62,16 @@ def replay(  # noqa: PLR0913, PLR0917 - the two ends, and how to stop and tell
 ) -> Outcome:
     """Read *stretches* of *source* again and merge what they say into the tables of *settings*.
 
-    With *positions* (by partition, as those tables have them) they move on with the rows, so that another replay goes on
-    there; without, it begins anew. Raises ConfigurationError and TryAgainLaterError.
+    With *positions* (by partition, as those tables have them) they move on with the rows, so that another replay goes
+    on there; without, it begins anew. Raises ConfigurationError and TryAgainLaterError.
     """
     try:
         with _Replay(source, stretches, settings, positions) as running:
             return running.run(stop, tell)
     except PositionMovedError as error:
-        raise ConfigurationError(f"another replay writes into schema {settings.database.schema_name}: {error}") from error
+        raise ConfigurationError(
+            f"another replay writes into schema {settings.database.schema_name}: {error}"
+        ) from error
     except _LOST as error:
         raise TryAgainLaterError(
             f"the database can't be used now: {_line(error)}; run the replay again: what it has written stays right"
@@ -101,7 +103,7 @@ class _Replay:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="replay-write")
         self._writing: Future[None] | None = None
 
-    def __enter__(self) -> "_Replay":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -70,7 +70,7 @@ class Source:
             raise TryAgainLaterError(f"{self._named}: {error.args[0].str()}") from None
 
     def first_moment(self, partition: int, stretch: Stretch) -> datetime | None:
-        """Return when the first record of a *stretch* was produced; None where there is none. Raises TryAgainLaterError."""
+        """Return when the first record of a *stretch* was produced; None: it is empty. Raises TryAgainLaterError."""
         for record in self.read({partition: Stretch(stretch.next, min(stretch.next + 1, stretch.end))}):
             if record is not None:
                 return datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC)
@@ -110,7 +110,7 @@ class Source:
             self._consumer.unassign()
 
     def _is_trouble(self, record: Any) -> bool:
-        """Tell whether *record* is neither a record nor the end of its partition, but what librdkafka rides out itself."""
+        """Tell whether *record* is neither one nor the end of its partition, but what librdkafka rides out itself."""
         error = record.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
             return False
@@ -123,9 +123,7 @@ class Source:
             raise TryAgainLaterError(f"cannot read {self.topic}: {error.str()}")
         return True
 
-    def _stretches(
-        self, since: datetime, until: datetime | None, positions: Mapping[int, int]
-    ) -> dict[int, Stretch]:
+    def _stretches(self, since: datetime, until: datetime | None, positions: Mapping[int, int]) -> dict[int, Stretch]:
         found = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
         if found.error is not None:
             raise ConfigurationError(f"topic {self.topic} is missing: is this the Kafka that the producers write to?")
@@ -141,8 +139,8 @@ class Source:
             if (position := positions.get(number)) is not None:
                 if not low <= position <= high:
                     raise ConfigurationError(
-                        f"{self.topic}[{number}] was replayed up to {position}, but holds {low} to {high} now: make the "
-                        "second set anew"
+                        f"{self.topic}[{number}] was replayed up to {position}, but holds {low} to {high} now: make "
+                        "the second set anew"
                     )
                 start = position
             stretches[number] = Stretch(start, max(start, ends.get(number, high)), cut=start == low > 0)

@@ -15,7 +15,7 @@ from sinks.second_sets import Replayed
 from sinks.swapping import Swapped
 
 MARGIN: Final = timedelta(days=1)
-"""How much earlier a second set begins to read: for hosts whose clock is ahead, and messages that are under way then."""
+"""How much earlier a second set begins to read: for hosts whose clock is ahead, and messages under way then."""
 
 
 def in_place(settings: Settings, since: datetime, until: datetime | None, stop: Event, tell: Tell) -> Outcome:
@@ -29,7 +29,7 @@ def in_place(settings: Settings, since: datetime, until: datetime | None, stop: 
         return replay(source, source.stretches(since, until), settings, stop, tell)
 
 
-def into(  # noqa: PLR0913, PLR0917 - the two ends, and how to stop and tell
+def into(  # noqa: PLR0917 - the two ends, and how to stop and tell
     settings: Settings, schema: str, since: datetime, until: datetime | None, stop: Event, tell: Tell
 ) -> Outcome:
     """Make a second set of tables in *schema* of what was produced between the moments; go on where one was broken off.
@@ -71,7 +71,9 @@ def swap(settings: Settings, schema: str, stop: Event, tell: Tell) -> Swapped | 
 def _go_on(settings: Settings, schema: str, stop: Event, tell: Tell) -> Outcome:
     there = second_sets.replayed(settings, schema)
     if there is None:
-        raise ConfigurationError(f"schema {schema} holds no rows yet: run `journal-postfix replay --into {schema}` first")
+        raise ConfigurationError(
+            f"schema {schema} holds no rows yet: run `journal-postfix replay --into {schema}` first"
+        )
     _check_goes_on(schema, there, there.since)
     with closing(Source(settings)) as source:
         now = datetime.now(UTC)
@@ -91,7 +93,8 @@ def _check_goes_on(schema: str, there: Replayed, since: datetime) -> None:
         )
     if since < there.since:
         raise ConfigurationError(
-            f"schema {schema} holds a replay since {there.since:%Y-%m-%dT%H:%M:%SZ}: drop it to begin earlier, or give that"
+            f"schema {schema} holds a replay since {there.since:%Y-%m-%dT%H:%M:%SZ}: drop it to begin earlier, or give "
+            "that time"
         )
 
 
