@@ -40,7 +40,7 @@ _PROGRAM = rb"[!-9;-Z\\^-~\x80-\xff]{1,128}"  # visible, but no colon and no bra
 _TAG = _PROGRAM + rb"(?:\[\d{1,10}\])?"
 _APPLICATION = _VISIBLE + rb"{1,128}"
 _PROCESS = _VISIBLE + rb"{1,128}"
-_DATA = rb'(?:-|(?:\[(?:[^"\]\n]++|"(?:[^"\\\n]++|\\[^\n])*+")*+\])++)'  # RFC 5424, structured data
+_DATA = rb'(?:-|(?:\[[^"\]\n]*+(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*"[^"\]\n]*+)*\])+)'  # RFC 5424, structured data
 _SEVERITY = rb"(?:(?:warning|error|fatal|panic): )?"  # as schemas.keys.queue_id_of has it
 _TEXT = (
     rb"((?!message repeated |last message |\[ID |[ \t])" + _SEVERITY

@@ -1,9 +1,12 @@
 """One unfinished message: the rows that its lines have made so far, and how a line changes them."""
 
+import zlib
+
 import msgspec
 
 from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
 from schemas.merging import EARLIEST, merge_deliveries, merge_messages
+from schemas.raw import RawLine
 from schemas.timestamps import MICROSECONDS, to_microseconds, to_text
 from streams.parsing import PARSER, Attempt, Parsed
 
@@ -18,6 +21,16 @@ DeliveryKey = tuple[str, str]
 
 Mark = tuple[int, int, int, int]
 """Names an origin line: its time, process id, number among identical lines, and CRC-32 of its text."""
+
+
+def mark_of(line: RawLine, at: int) -> Mark:
+    """Return what names an origin line logged *at* a time."""
+    return at, line.pid, line.number, zlib.crc32(line.text)
+
+
+def name_of(line: RawLine) -> int:
+    """Return 31 bits that tell a line from others of its moment, and two of the same text by their number."""
+    return zlib.crc32(line.text, line.pid + (line.number << 22)) & 0x7FFFFFFF
 
 
 class Message(msgspec.Struct, gc=False, eq=False):

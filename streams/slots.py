@@ -36,18 +36,17 @@ class Slots:
 
         *origin* is how sure the line begins a message; *mark* names the line if it is a sure one.
         """
-        messages = self.messages.get(queue_id)
-        if messages is None and queue_id in self.resting:
+        if queue_id in self.resting:
             self.wake(queue_id)
-            messages = self.messages[queue_id]
+        if origin == ORIGIN_UNSEEN and (message := self.under_way(queue_id, at)) is not None:
+            return message
+        messages = self.messages.get(queue_id)
         if messages is None:
             messages = self.messages[queue_id] = []
         else:
             first = messages[0]
             if first.mark is None and first.row.origin == ORIGIN_SURE:  # a long id, which is never used again
                 first.first = min(first.first, at)
-                return first
-            if len(messages) == 1 and origin == ORIGIN_UNSEEN and self._plainly(first, at):
                 return first
             known: Message | None
             if origin == ORIGIN_SURE:
@@ -68,6 +67,30 @@ class Slots:
             messages.sort(key=_arrived)
             self._absorb(messages, new)
         return new
+
+    def under_way(self, queue_id: str, at: int) -> Message | None:
+        """Return the message of a line that begins none, logged at *at*, where that is plain at once."""
+        messages = self.messages.get(queue_id)
+        if messages is None:
+            return None
+        message = messages[0]
+        if message.mark is None and message.row.origin == ORIGIN_SURE:  # a long id, which is never used again
+            message.first = min(message.first, at)
+            return message
+        return message if len(messages) == 1 and self._plainly(message, at) else None
+
+    def in_transaction(self, queue_id: str, at: int) -> Message | None:
+        """Return the message of cleanup's first line, logged at *at*, where that is plain at once."""
+        message = self.under_way(queue_id, at)
+        if message is None or (message.mark is None and message.row.origin == ORIGIN_SURE):
+            return message
+        return message if message.row.queued_at is None and at - message.arrived < TRANSACTION else None
+
+    def begin(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> Message:
+        """Return a new message of an id that has none."""
+        message = self._begin([], queue_id, at, origin, mark)
+        self.messages[queue_id] = [message]
+        return message
 
     def add(self, message: Message) -> None:
         """Take in a message that was stored."""

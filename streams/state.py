@@ -5,7 +5,6 @@ Time is that of each host's log.
 """
 
 import hashlib
-import zlib
 from collections.abc import Mapping
 
 from schemas.dead_letters import DeadLetter
@@ -18,15 +17,17 @@ from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics
 from streams.changelog import by_slot
 from streams.hosts import Host
-from streams.messages import Message, apply, apply_attempt
+from streams.messages import Message, apply, apply_attempt, mark_of, name_of
 from streams.outputs import Outputs, Write
 from streams.parsing import PARSER, Parsed, Refusal, Session, parse, verp_id
 from streams.parsing.formats import split_program
+from streams.shortcuts import LONGEST, Shortcut, shortcut_of
 
 __all__ = ["PartitionState", "Write"]
 
 _MOST_HOSTS = 10_000
 _MOST_DAEMONS = 100
+_MOST_PROGRAMS = 1_000
 _MOST_HOST_CHARACTERS = 255
 
 
@@ -41,39 +42,32 @@ class PartitionState:
         self._verp_marker = settings.verp_marker
         self._lifetime = int(settings.queue_lifetime_days * 86_400 * MICROSECONDS)
         self._hosts: dict[str, Host] = {}
+        self._shortcuts: dict[str, Shortcut | None] = {}
 
     def merge(self, batch: RawBatch) -> None:
         """Merge the lines of one record."""
         name = batch.host[:_MOST_HOST_CHARACTERS]
         host = self._hosts.get(name) or self._add_host(name)
+        slots, shortcuts, counts = host.slots, self._shortcuts, self.progress.ignored
         before = clock = self.progress.hosts.get(name, 0)
         touched: dict[Message, None] = {}
         parsed_lines = 0
-        counts = self.progress.ignored
-        moment, moment_at = "", -1
         for line in batch.lines:
             at = line.time or clock
             if at > clock:  # noqa: PLR1730 - max() is a call, for every line
                 clock = at
             text = line.text.decode("utf-8", "backslashreplace")
-            if "\0" in text:
-                text = text.replace("\0", "\\x00")
-            parsed = parse(line.program, text, line.pid, subjects=self._keep_subject)
-            ignored = parsed.ignored
-            if ignored is not None:
-                counts[ignored] = counts.get(ignored, 0) + 1
-            elif not parsed.what:
-                self._count_unknown(line.program, text)
-            else:
+            shortcut = shortcuts.get(line.program) or self._shortcut(line.program)
+            found = None
+            if shortcut is not None and len(text) <= LONGEST and "\0" not in text:
+                found = shortcut(slots, line, text, at)
+            if found is None:
+                found = self._merge_parsed(host, line, text, at)
+            if isinstance(found, Message):
                 parsed_lines += 1
-                if parsed.refusal is not None:
-                    self._write_refusal(name, line, at, parsed.refusal)
-                elif parsed.session is not None:
-                    self._write_session(name, line, at, parsed.session)
-                else:
-                    if at != moment_at:
-                        moment, moment_at = to_text(at), at
-                    touched[self._merge_line(host, line, at, moment, parsed)] = None
+                touched[found] = None
+            elif found:
+                counts[found] = counts.get(found, 0) + 1
         self.progress.batches += 1
         self.progress.lines += len(batch.lines)
         self.progress.parsed += parsed_lines
@@ -101,18 +95,45 @@ class PartitionState:
         """Return how many queue ids have an unfinished message."""
         return sum(map(len, list(self._hosts.values())))
 
-    def _merge_line(self, host: Host, line: RawLine, at: int, moment: str, parsed: Parsed) -> Message:
-        mark = None
-        if parsed.origin == ORIGIN_SURE:
-            mark = (at, line.pid, line.number, zlib.crc32(line.text))
+    def _shortcut(self, program: str) -> Shortcut | None:
+        if program in self._shortcuts:
+            return self._shortcuts[program]
+        if len(self._shortcuts) >= _MOST_PROGRAMS:
+            self._shortcuts.clear()
+        found = shortcut_of(program, keep_subject=self._keep_subject, verp=self._verp_marker is not None)
+        self._shortcuts[program] = found
+        return found
+
+    def _merge_parsed(self, host: Host, line: RawLine, text: str, at: int) -> Message | str:
+        """Merge what the parser reads; return the message, the class of a line that is ignored, or an empty text."""
+        if "\0" in text:
+            text = text.replace("\0", "\\x00")
+        parsed = parse(line.program, text, line.pid, subjects=self._keep_subject)
+        if parsed.ignored is not None:
+            return parsed.ignored
+        if not parsed.what:
+            self._count_unknown(line.program, text)
+            return ""
+        if parsed.refusal is None and parsed.session is None:
+            return self._merge_line(host, line, at, parsed)
+        self.progress.parsed += 1
+        if parsed.refusal is not None:
+            self._write_refusal(host.slots.host, line, at, parsed.refusal)
+        if parsed.session is not None:
+            self._write_session(host.slots.host, line, at, parsed.session)
+        return ""
+
+    def _merge_line(self, host: Host, line: RawLine, at: int, parsed: Parsed) -> Message:
+        mark = mark_of(line, at) if parsed.origin == ORIGIN_SURE else None
         if self._verp_marker is not None and parsed.message is not None and "sender" in parsed.message:
             parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
         message = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
+        moment = to_text(at)
         apply(message, parsed, moment)
         if parsed.attempt is not None:
             service = split_program(line.program)[1]
-            apply_attempt(message, parsed.attempt, moment, service, line.pid, _name_of(line))
+            apply_attempt(message, parsed.attempt, moment, service, line.pid, name_of(line))
         if parsed.child is not None:
             self._outputs.write_child(message, parsed.child, at)
         return message
@@ -197,8 +218,3 @@ def _digest_of(line: RawLine) -> str:
     """Return what names a line that has no queue id, and two of the same text by their number."""
     name = b"%s[%d]\0%d\0%s" % (line.program.encode("utf-8", "surrogatepass"), line.pid, line.number, line.text)
     return hashlib.blake2b(name, digest_size=8).hexdigest()
-
-
-def _name_of(line: RawLine) -> int:
-    """Return 31 bits that tell a line from others of its moment, and two of the same text by their number."""
-    return zlib.crc32(line.text, line.pid + (line.number << 22)) & 0x7FFFFFFF

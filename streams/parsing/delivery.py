@@ -35,7 +35,7 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
             dsn=dsn or "",
             relay=relay[:MAX_ADDRESS],
             reply=reply,
-            delay=_seconds(delay),
+            delay=seconds(delay),
             delays=delays,
             connection_use=int(connection_use) if connection_use else None,
             tls=tls,
@@ -48,7 +48,8 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
     )
 
 
-def _seconds(text: str) -> float | None:
+def seconds(text: str) -> float | None:
+    """Return a delay; None where the text is no number."""
     try:
         return min(float(text), _MOST_SECONDS)
     except ValueError:
@@ -56,7 +57,7 @@ def _seconds(text: str) -> float | None:
 
 
 _REST: Final = (
-    r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*+)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
+    r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
     r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
     r"(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?"
 )

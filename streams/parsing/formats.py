@@ -68,6 +68,12 @@ def fact(  # noqa: PLR0917 - a row of a table
     return Format(what, begins, compiled, make, shown=shown, becomes=becomes)
 
 
+def pattern_of(entry: Format) -> Callable[[str], re.Match[str] | None]:
+    """Return the pattern of a format that has one."""
+    assert entry.pattern is not None
+    return entry.pattern
+
+
 def quiet(ignored: str, *beginnings: str) -> tuple[Format, ...]:
     """Return formats that are known and bear on no message's fate, of the class *ignored*."""
     return tuple(Format(ignored, begins, None, None, ignored) for begins in beginnings)

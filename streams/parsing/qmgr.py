@@ -27,19 +27,21 @@ def _removed(_: re.Match[str], line: Line) -> Parsed:
     return Parsed(what="qmgr.removed", queue_id=line.queue_id, moments=("removed_at",))
 
 
+ACTIVE = fact(
+    "qmgr.active",
+    "from=<",
+    rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}})(?: \(queue \w+\))?",
+    _active,
+    "ID: from=<a>, size=N, nrcpt=N (queue active)",
+    "sender, size, number of recipients, when it was queued",
+)
+"""Logged again on every queue run: the first time is when it was queued."""
+
 QMGR = Family(
     "qmgr/qmgr_active.c, qmgr_message.c, global/opened.c; the same in oqmgr/",
     queued=(
         fact("qmgr.removed", "removed", r"\s*$", _removed, "ID: removed", "the message is finished"),
-        # Logged again on every queue run: the first time is when it was queued.
-        fact(
-            "qmgr.active",
-            "from=<",
-            rf"{ADDRESS}>, size=(\d{{1,18}}), nrcpt=(\d{{1,9}})(?: \(queue \w+\))?",
-            _active,
-            "ID: from=<a>, size=N, nrcpt=N (queue active)",
-            "sender, size, number of recipients, when it was queued",
-        ),
+        ACTIVE,
         fact(
             "qmgr.expired",
             "from=<",

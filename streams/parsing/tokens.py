@@ -1,4 +1,8 @@
-"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made to backtrack."""
+"""The pieces that many formats share: addresses, clients, replies, queue ids. Nothing here can be made slow.
+
+Possessive quantifiers stand behind single characters and classes only: behind groups they are broken before Python
+3.11.5 (a match is lost), which some distributions have. Groups are written so that there is one way to match them.
+"""
 
 import hashlib
 import re
@@ -12,7 +16,7 @@ MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
-ADDRESS: Final = r'([^">\\]*+(?:(?:"(?:[^"\\]++|\\.)*+"|\\.)[^">\\]*+)*+|[^>]*+)'
+ADDRESS: Final = r'([^">\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^">\\]*+)*|[^>]*+)'
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
