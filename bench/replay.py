@@ -16,7 +16,7 @@ from journal_postfix.local import EmbeddedDatabase
 from journal_postfix.replaying import targets
 from schemas.settings import Settings
 from sinks import migrating
-from streams import messages, outputs, state
+from streams import messages, outputs, shortcuts, state
 from streams.parsing import PARSER
 
 _SINCE: Final = datetime.now(UTC) - timedelta(days=1)
@@ -45,7 +45,7 @@ def main() -> None:
         migrating.migrate(settings)
         figures.add("replay into empty tables", replayed(settings), "lines/s")
         figures.add("replay once more", replayed(settings), "lines/s")
-        for module in (messages, outputs, state):
+        for module in (messages, outputs, shortcuts, state):
             module.PARSER = PARSER + 1  # type: ignore[misc]
         figures.add("replay by a newer parser", replayed(settings), "lines/s")
         database.stop()

@@ -22,7 +22,7 @@ from sinks import erasing, second_sets, worker
 from sinks.comparing import Compared, Difference, compare
 from sinks.connecting import connect
 from sinks.migrating import migrate
-from streams import messages, outputs, state
+from streams import messages, outputs, shortcuts, state
 from streams.parsing import PARSER, Parsed, parse
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -98,9 +98,10 @@ def misreading(program: str, text: str, pid: int, *, subjects: bool) -> Parsed:
 @contextmanager
 def older_parser(read: Callable[..., Parsed] = misreading) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (messages, outputs, state):
+        for module in (messages, outputs, state, shortcuts):
             patch.setattr(module, "PARSER", PARSER - 1)
         patch.setattr(state, "parse", read)
+        patch.setattr(state, "shortcut_of", lambda *_, **__: None)
         yield
 
 
