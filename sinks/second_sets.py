@@ -147,6 +147,10 @@ def connected(settings: Settings, what: str) -> Iterator[Connection]:
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise TryAgainLaterError(f"can't {what} database {database.dbname}: {_line(error)}; run it again") from error
+    except psycopg2.Error as error:
+        raise ConfigurationError(
+            f"can't {what} database {database.dbname}: {_line(error)}; nothing was changed by that"
+        ) from error
     finally:
         connection.close()
 

@@ -69,6 +69,7 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
     first = first_whole_day(there.since)
     if first > datetime.now(UTC).date():
         raise ConfigurationError(f"schema {schema} holds no whole day (UTC) yet: the first would be {first}")
+    _take_names(settings, schema)
     for left in reversed(range(_TRIES)):
         try:
             swapped = _swap(settings, schema, first, catch_up)
@@ -81,6 +82,7 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
             time.sleep(_PAUSE_SECONDS)
         else:
             break
+    _take_names(settings, schema)  # those of the last lines
     _join_parts(settings, first)
     return swapped
 
@@ -104,12 +106,6 @@ def _swap(settings: Settings, schema: str, first: date, catch_up: Callable[[], N
             for day in days:
                 _exchange(cursor, table, day, (live, schema, aside))
         cursor.execute(SQL("DROP SCHEMA {}").format(Identifier(aside)))
-        cursor.execute(
-            SQL(
-                "INSERT INTO {} AS known SELECT * FROM {} ORDER BY kind, name "
-                "ON CONFLICT (kind, name) DO UPDATE SET seen = greatest(known.seen, excluded.seen)"
-            ).format(Identifier(live, "known_names"), Identifier(schema, "known_names"))
-        )
         cursor.execute(SQL("UPDATE {} SET swapped_at = now()").format(Identifier(schema, "replayed")))
         connection.commit()
         return Swapped(f"{first}", len(days), time.monotonic() - began)
@@ -139,8 +135,8 @@ def _check_erased(cursor: Cursor, live: str, schema: str) -> None:
     if count:
         raise ConfigurationError(
             f"{count} of the people whose addresses were erased are in schema {schema} still: erase them there too "
-            f"(journal-postfix erase --address ADDRESS --database-schema-name {schema}), or drop the schema and replay "
-            "once more; nothing was changed"
+            f"(JOURNAL_POSTFIX_DATABASE__SCHEMA_NAME={schema} journal-postfix erase --address ADDRESS), or drop the "
+            "schema and replay once more; nothing was changed"
         )
 
 
@@ -148,8 +144,8 @@ def _days(cursor: Cursor, live: str, schema: str, first: date) -> list[date]:
     """Return the days from *first* that one of the sets has, and see to it that all tables of both have each."""
     cursor.execute(
         "SELECT DISTINCT right(child.relname, 8) FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid "
-        "JOIN pg_class AS parent ON parent.oid = inhparent "
-        "WHERE parent.relnamespace::regnamespace::text = ANY(%s) AND parent.relname = ANY(%s) "
+        "JOIN pg_class AS parent ON parent.oid = inhparent JOIN pg_namespace AS n ON n.oid = parent.relnamespace "
+        "WHERE n.nspname = ANY(%s) AND parent.relname = ANY(%s) "
         "AND child.relname ~ '_[0-9]{8}$'",
         ([live, schema], list(PARTITIONED)),
     )
@@ -187,6 +183,18 @@ def _exchange(cursor: Cursor, table: str, day: date, places: tuple[str, str, str
                 Identifier(place, table), Identifier(place, name)
             ),
             bounds,
+        )
+
+
+def _take_names(settings: Settings, schema: str) -> None:
+    """Let searches know the names of the second set: one too many does no harm."""
+    live = settings.database.schema_name
+    with connected(settings, "swap tables in") as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            SQL(
+                "INSERT INTO {} AS known SELECT * FROM {} ORDER BY kind, name "
+                "ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen WHERE known.seen < excluded.seen"
+            ).format(Identifier(live, "known_names"), Identifier(schema, "known_names"))
         )
 
 

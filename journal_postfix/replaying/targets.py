@@ -58,6 +58,8 @@ def swap(settings: Settings, schema: str, stop: Event, tell: Tell) -> Swapped | 
 
     Raises ConfigurationError and TryAgainLaterError.
     """
+    second_sets.replayed(settings, schema)  # there is one
+    second_sets.make(settings, schema)  # and it has the columns of the live one
     if not _go_on(settings, schema, stop, tell).finished:
         return None
 
