@@ -1,7 +1,7 @@
 """Records of ``postfix.raw`` to batches of rows, as stream and sink make them: no clock, no Kafka, no database."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,6 +11,9 @@ from schemas.settings import StreamSettings
 from schemas.topics import Topics
 from sinks.batches import Batch
 from streams.state import PartitionState
+
+_Key = TypeVar("_Key", bound=tuple[str, ...])
+_Row = TypeVar("_Row")
 
 
 class Counts(msgspec.Struct):
@@ -89,9 +92,7 @@ class Rows:
         self._expired += _drop(batch.sessions, 0, self._oldest.get("tls_sessions"))
 
 
-def _drop(
-    rows: dict[tuple[str, ...], object] | dict[tuple[str, str, str], object], time: int, oldest: str | None
-) -> int:
+def _drop(rows: dict[_Key, _Row], time: int, oldest: str | None) -> int:
     """Drop the rows whose key's part number *time* is before *oldest*; return how many."""
     if oldest is None:
         return 0
