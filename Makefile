@@ -3,13 +3,20 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+# The system's own Python first: distributions build it with profiles, which makes it faster than most others.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+# When what is built was committed, so that whoever builds it anew gets the same bytes.
+RELEASED = $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+# CycloneDX: the locked dependencies with their checksums; the same each time it is made.
+SBOM = SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible \
+	--pyproject pyproject.toml --spec-version 1.6 --output-file dist/journal_postfix-$(VERSION).cdx.json requirements.lock
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
-.PHONY: demo test faults bench lint format up lock schemas debian clean help
+.PHONY: demo test faults bench lint format lock schemas audit sbom release clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +30,8 @@ test: $(VENV)/.development ## run all tests, with real Postfix, journald, Kafka 
 faults: $(VENV)/.development ## inject every fault, 20 times and more; FAST=1 for the short form, FAULT_SEED=N repeats a run
 	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest tests/faults
 
-bench: $(VENV)/.development ## measure every stage, 20 minutes on a quiet machine; bench/*.py --help say what each can do
-	set -e; for bench in parse producer stream sink replay pipeline latency recovery queries; do \
+bench: $(VENV)/.development ## measure every stage, half an hour on a quiet machine; bench/*.py --help say what each can do
+	set -e; for bench in parse producer stream sink replay pipeline latency recovery scaling queries; do \
 		echo "== $$bench"; $(BIN)/python bench/$$bench.py $(BENCH_FLAGS); done
 
 lint: $(VENV)/.development ## ruff, mypy, import-linter
@@ -48,13 +55,32 @@ lock: $(VENV)/.development ## resolve the dependencies anew, into the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --extra embedded --group build --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --constraint requirements.lock --all-extras --group build --group lint --group test \
+		--no-annotate --constraint requirements.lock --all-extras --group build --group lint --group test --group release \
 		--output-file requirements-dev.lock pyproject.toml
+
+audit: $(VENV)/.development ## look for known vulnerabilities of the locked dependencies; asks osv.dev
+	@mkdir -p build && rm -f build/audit.json
+	@$(BIN)/pip-audit --requirement requirements.lock --disable-pip --vulnerability-service osv --progress-spinner off \
+		--format json --output build/audit.json; found=$$?; \
+	test -s build/audit.json || { echo "make audit: osv.dev did not answer: nothing was looked at" >&2; exit 3; }; \
+	$(BIN)/python -m json.tool build/audit.json >&2; exit $$found
+
+sbom: $(VENV)/.development ## write the bill of materials of the locked dependencies to dist/
+	@mkdir -p dist
+	$(SBOM)
+
+release: $(VENV)/.development ## build wheel and sdist, check them, add the bill of materials and checksums: dist/
+	@test -z "$$(git status --porcelain 2>/dev/null)" || { echo "make release: commit first, or it is no release of anything" >&2; exit 1; }
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(RELEASED) $(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+	$(SBOM)
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 # The virtual environment, with what is needed to run.
 $(VENV)/.runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; none was found. Give one: make PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(APT) install --yes --no-install-recommends python3-venv
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update --quiet=2; $(APT) install --yes --quiet=2 --no-install-recommends python3-venv; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .

@@ -68,11 +68,11 @@ def fastest(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__ or "", lines=(100_000, "lines of the log"))
+    options = arguments(__doc__ or "", seed=(1, "seed of the log"), lines=(100_000, "lines of the log"))
     figures = Figures(options)
     settings = Settings()
     topics = topics_of(settings.kafka, settings.stream)
-    log = "".join(f"{line}\n" for line in lines(options.lines)).encode()
+    log = "".join(f"{line}\n" for line in lines(options.lines, options.seed)).encode()
     batches = batches_of(log, settings)
     texts = [(line.program, line.text.decode(), line.pid) for _, batch in batches for line in batch.lines]
     gc.freeze()

@@ -51,11 +51,11 @@ def watched(command: list[str]) -> tuple[str, float, dict[str, float]]:
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__ or "", lines=(1_000_000, "lines of the log"))
+    options = arguments(__doc__ or "", seed=(1, "seed of the log"), lines=(1_000_000, "lines of the log"))
     figures = Figures(options)
     with folder() as path:
         log = path / "mail.log"
-        count = write_log(log, options.lines)
+        count = write_log(log, options.lines, options.seed)
         command = [sys.executable, "-m", "journal_postfix", "up", "--once", "--timezone", "UTC"]
         said, seconds, cpu = watched([*command, "--logfile", str(log), "--data-dir", str(path / "data")])
         yardstick = None

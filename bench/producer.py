@@ -85,11 +85,13 @@ def journal_file(path: Path, count: int) -> Path | None:
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__ or "", lines=(460_000, "lines"), partitions=(8, "partitions of the topic"))
+    options = arguments(
+        __doc__ or "", seed=(1, "seed of the log"), lines=(460_000, "lines"), partitions=(8, "partitions of the topic")
+    )
     figures = Figures(options)
     with folder() as path:
         log = path / "mail.log"
-        count = write_log(log, options.lines)
+        count = write_log(log, options.lines, options.seed)
         with log.open("rb") as file:
             cat = count / seconds(lambda: subprocess.run(["cat"], stdin=file, stdout=subprocess.DEVNULL, check=True))
         figures.add("cat of the file", cat, "lines/s")

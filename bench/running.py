@@ -49,10 +49,10 @@ def kafka(path: Path, partitions: int) -> Iterator[Settings]:
         yield settings
 
 
-def write_log(path: Path, wanted: int) -> int:
+def write_log(path: Path, wanted: int, seed: int = 1) -> int:
     """Write a log of about *wanted* lines; return how many there are."""
     with path.open("w") as file:
-        return sum(bool(file.write(f"{line}\n")) for line in lines(wanted))
+        return sum(bool(file.write(f"{line}\n")) for line in lines(wanted, seed))
 
 
 def produce(settings: Settings, log: Path) -> float:

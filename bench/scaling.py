@@ -20,11 +20,11 @@ WORLDS: Final = ((1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16), (1, 8))
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__ or "", lines=(460_000, "lines of the log"))
+    options = arguments(__doc__ or "", seed=(1, "seed of the log"), lines=(460_000, "lines of the log"))
     figures = Figures(options)
     found = []
     with folder() as path:
-        count = write_log(path / "mail.log", options.lines)
+        count = write_log(path / "mail.log", options.lines, options.seed)
         for number, (workers, partitions) in enumerate(WORLDS):
             place = path / str(number)
             place.mkdir()

@@ -72,13 +72,14 @@ def main() -> None:
     """Measure and print."""
     options = arguments(
         __doc__ or "",
+        seed=(1, "seed of the log"),
         lines=(460_000, "lines of the log"),
         workers=(1, "stream workers"),
         partitions=(8, "partitions of the topic"),
     )
     figures = Figures(options)
     with folder() as path:
-        count = write_log(path / "mail.log", options.lines)
+        count = write_log(path / "mail.log", options.lines, options.seed)
         with kafka(path, options.partitions) as settings:
             figures.add("producer, with its start", count / produce(settings, path / "mail.log"), "lines/s")
             bare = count / asyncio.run(read(settings, count))

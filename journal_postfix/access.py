@@ -8,8 +8,8 @@ import msgspec
 from schemas.settings import Settings
 from schemas.topics import Topic, topics_of
 
-Work = Literal["produce", "stream", "sink", "topics"]
-WORK: Final[tuple[Work, ...]] = ("produce", "stream", "sink", "topics")
+Work = Literal["produce", "stream", "sink", "topics", "operate"]
+WORK: Final[tuple[Work, ...]] = ("produce", "stream", "sink", "topics", "operate")
 Resource = Literal["topic", "group", "transactional-id"]
 
 
@@ -24,7 +24,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
-    """Return what a user needs for *work*: running a stage and its `check`, or making the topics."""
+    """Return what a user needs for *work*: running a stage and its `check`, making the topics, `stats` and the like."""
     # Who reads without a group, as producers do their positions, has to name one that its client looks for.
     topics = topics_of(settings.kafka, settings.stream)
 
@@ -54,6 +54,15 @@ def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
             *(topic(output, "Read") for output in outputs),
             topic(topics.dead_letter, "Write"),
             Rule("group", settings.sink.group, ("Read",)),
+        )
+    if work == "operate":
+        return (
+            topic(topics.progress, "Read"),
+            topic(topics.dead_letter, "Read", "Write"),
+            topic(topics.raw, "Write"),
+            topic(topics.delivery_from, "Read"),
+            topic(topics.delivery_to, "Read"),
+            Rule("group", "journal-postfix-unused", ("Describe",)),
         )
     return tuple(topic(each, "Create", "Describe", "Alter", "AlterConfigs") for each in topics.all())
 

@@ -1,6 +1,5 @@
 """Reach the broker and ask where its topics end, with errors that a person understands."""
 
-import logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -8,17 +7,14 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
-from schemas.kafka import client_config
+from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.kafka import client_config, quiet
+from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
 
 TIMEOUT: Final = 10.0
 """Seconds to wait for a broker's answer."""
 _LOOK_AGAIN: Final = 0.1
-
-_silent = logging.getLogger("journal_postfix.librdkafka")
-_silent.propagate = False
-_silent.addHandler(logging.NullHandler())
 
 
 def brokers_named(settings: Settings) -> str:
@@ -38,41 +34,24 @@ def require_kafka(settings: Settings) -> None:
 def quiet_config(settings: Settings, client_id: str) -> dict[str, Any]:
     """Return a client's configuration whose library doesn't write to stderr by itself. Raises ConfigurationError."""
     require_kafka(settings)
-    return client_config(settings.kafka, client_id) | {"logger": _silent}
+    return client_config(settings.kafka, client_id) | {"logger": quiet}
 
 
 def reach(settings: Settings, timeout: float = TIMEOUT) -> tuple[AdminClient, ClusterMetadata]:
     """Return an admin client and the cluster's metadata. Raises TryAgainLaterError and ConfigurationError."""
-    faults: list[KafkaError] = []
+    complaints = Complaints(settings.kafka)
     config = quiet_config(settings, "journal-postfix-admin")
     try:
-        admin = AdminClient(config | {"error_cb": faults.append})
+        admin = AdminClient(config | {"error_cb": complaints})
     except KafkaException as error:
         raise ConfigurationError(f"wrong Kafka settings: {error.args[0].str()}") from None
     try:
-        metadata = admin.list_topics(timeout=timeout)
+        return admin, metadata(admin, complaints, timeout)
     except KafkaException as error:
-        admin.poll(0)  # hands out what its threads have to say
-        raise _unreachable(error.args[0], faults, settings) from None
-    return admin, metadata
-
-
-def _unreachable(error: KafkaError, faults: list[KafkaError], settings: Settings) -> JournalPostfixError:
-    reasons = {fault.code(): fault.str() for fault in faults}
-    if (refused := reasons.get(KafkaError._AUTHENTICATION)) is not None:  # noqa: SLF001 - the library's public name
-        return ConfigurationError(f"{brokers_named(settings)} refuses the log-in: {_reason(refused)}")
-    if (insecure := reasons.get(KafkaError._SSL)) is not None:  # noqa: SLF001
-        return ConfigurationError(f"no TLS connection to {brokers_named(settings)}: {_reason(insecure)}")
-    last = next(iter(reasons.values()), error.str())
-    return TryAgainLaterError(
-        f"{brokers_named(settings)} does not answer: {_reason(last)}. Is it running, and are kafka.bootstrap_servers "
-        "and kafka.security_protocol right?"
-    )
-
-
-def _reason(text: str) -> str:
-    """Return the part of librdkafka's message that isn't about its threads: ``[thrd:…]: HOST/ID: reason (after …)``."""
-    return text.rpartition("]: ")[2].partition(" (after ")[0].rpartition("/bootstrap: ")[2]
+        raise TryAgainLaterError(
+            f"{brokers_named(settings)} does not answer: {complaints.reason(error.args[0])}. Is it running, and are "
+            "kafka.bootstrap_servers and kafka.security_protocol right?"
+        ) from None
 
 
 _ELECTING: Final = frozenset(

@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from journal_postfix.rendering.characters import plain
+from journal_postfix.rendering.characters import plain, plain_lines
 from schemas.errors import ConfigurationError, JournalPostfixError
 
 OK: Final = 0
@@ -56,7 +56,7 @@ def reported(*, tracebacks: bool) -> Iterator[None]:
         if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
             raise
         if tracebacks:
-            traceback.print_exc()
+            sys.stderr.write(plain_lines(traceback.format_exc()))
         hint = "" if tracebacks else "; --log-level debug shows the traceback"
         complain(f"unexpected {type(error).__name__}: {error}{hint}")
         raise typer.Exit(FAILED) from None

@@ -3,10 +3,13 @@
 import logging
 import re
 import sys
-from typing import Any, Final, Literal
+import traceback
+from typing import Any, Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from journal_postfix.rendering.characters import plain, plain_lines
 
 _SECRET: Final = re.compile(r"password|passwd|secret|token|credential|private_?key|authorization", re.IGNORECASE)
 _URL_PASSWORD: Final = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
@@ -24,6 +27,16 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Make what could act on a terminal visible: a reason may quote a log line, which a stranger wrote."""
+    return {key: plain(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    # The renderer's own choice, where rich is installed, shows every local variable: passwords, and people's mail.
+    stream.write("\n" + plain_lines("".join(traceback.format_exception(*exc_info))))
+
+
 def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     """Send everything that is logged in this process to stderr, as lines for people or as JSON."""
     level = logging.getLevelNamesMapping()[log_level.upper()]
@@ -38,7 +51,7 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)]
     )
     structlog.configure(
         processors=[

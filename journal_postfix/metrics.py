@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -29,6 +29,8 @@ MOST_PORTS: Final = 64
 _SILENT_SECONDS: Final = 60.0
 """How long a stage may give no sign of life before it counts as hanging."""
 _LONGEST_REQUEST_SECONDS: Final = 10.0
+_MOST_REQUESTS: Final = 16
+"""How many are answered at once: each is a thread, and whoever reaches the port may ask."""
 
 METRICS: Final[Mapping[str, str]] = {
     "producer_lines_read_total": "Lines read in this run.",
@@ -137,7 +139,34 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
+        self._room = threading.BoundedSemaphore(_MOST_REQUESTS)
         super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, or not at all where there is no room: who asks all the time gets no more than that."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, for so long at most: who sends a byte now and then would keep a thread for ever."""
+        late = threading.Timer(_LONGEST_REQUEST_SECONDS, _cut, (request,))
+        late.daemon = True
+        late.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            late.cancel()
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of who went away amid an answer, as the library would with a traceback."""
+
+
+def _cut(request: socket.socket) -> None:
+    with suppress(OSError):  # it is over
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def _handler(registry: CollectorRegistry, told: Readiness) -> type[BaseHTTPRequestHandler]:

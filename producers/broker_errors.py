@@ -32,8 +32,12 @@ def explained(error: KafkaError, what: str, servers: str | None) -> JournalPostf
         return ConfigurationError(f"{where}: make the topics with `journal-postfix topics`")
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return ConfigurationError(f"{where}: the topic's max.message.bytes is too small; `journal-postfix topics`")
-    if code == KafkaError._AUTHENTICATION:  # noqa: SLF001
-        return ConfigurationError(f"{where}: check kafka.sasl_username and its password")
-    if code == KafkaError._SSL:  # noqa: SLF001
-        return ConfigurationError(f"{where}: check kafka.ssl_ca_file and the broker's certificate")
-    return TryAgainLaterError(f"{where}. Is the broker running, and is kafka.bootstrap_servers right?")
+    return no_answer(error.str(), what, servers)
+
+
+def no_answer(reason: str, what: str, servers: str | None) -> JournalPostfixError:
+    """Return the exception to raise where *what* failed for a *reason* that may pass."""
+    return TryAgainLaterError(
+        f"cannot {what} at Kafka {servers}: {reason}. Is the broker running, and are kafka.bootstrap_servers and "
+        "kafka.security_protocol right?"
+    )

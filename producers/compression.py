@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, Protocol, Self
 import zstandard
 
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard"}
-_ZSTANDARD_PIECE: Final = 4096  # small, since its output has no limit but the input's size
+_ZSTANDARD_PIECE: Final = 512  # small, since four bytes of it may stand for 128 KiB: 16 MiB at once, at most
 _RAW_BUFFER: Final = 128 * 1024
 
 

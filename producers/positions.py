@@ -8,10 +8,11 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from producers.broker_errors import explained
-from producers.publishing import StoppedError, quiet
+from producers.broker_errors import explained, no_answer
+from producers.publishing import StoppedError
 from schemas.errors import BadRecordError, ConfigurationError, JournalPostfixError
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
+from schemas.kafka_refusals import Complaints
 from schemas.keys import partition_of
 from schemas.raw import Position, decode_position
 from schemas.settings import Settings
@@ -23,7 +24,6 @@ START_SECONDS: Final = 30.0
 _STEP: Final = 1.0
 _TELL: Final = 3.0
 _GATHER: Final = 0.05  # the library waits that long for more, even at the end
-_DEADLY: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - the library's names
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Positions:
         self._stop = stop
         self._deadline = time.monotonic() + seconds
         self._tell_at = time.monotonic() + _TELL
-        self._trouble: dict[int, KafkaError] = {}
+        self._complaints = Complaints(settings.kafka)
         self._consumer = Consumer(
             client_config(settings.kafka, "journal-postfix-positions")
             | {
@@ -52,7 +52,7 @@ class Positions:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 20,  # the end is what is waited for
                 "auto.offset.reset": "earliest",
-                "error_cb": self._on_error,
+                "error_cb": self._complaints,
                 "logger": quiet,
             }
         )
@@ -122,6 +122,8 @@ class Positions:
             try:
                 return call(*arguments, timeout=_STEP)
             except KafkaException as error:
+                if call != self._messages:  # that has polled
+                    self._consumer.poll(0)
                 failure = self._failure(error.args[0], what)
                 if failure is not None:
                     raise failure from None
@@ -130,20 +132,17 @@ class Positions:
                 raise StoppedError
 
     def _failure(self, error: KafkaError, what: str) -> JournalPostfixError | None:
-        deadly = next((trouble for code, trouble in self._trouble.items() if code in _DEADLY), None)
-        if deadly is None and time.monotonic() < self._deadline:
+        if (refusal := self._complaints.refusal()) is not None:
+            return refusal
+        if time.monotonic() < self._deadline:
             return None
-        told = deadly or next(iter(self._trouble.values()), error)
-        return explained(told, what, self._settings.kafka.bootstrap_servers)
+        return no_answer(self._complaints.reason(error), what, self._settings.kafka.bootstrap_servers)
 
     def _tell_waiting(self, error: KafkaError) -> None:
         if time.monotonic() >= self._tell_at:
             self._tell_at = self._deadline
-            reason = next(iter(self._trouble.values()), error)
-            log.warning("Kafka does not answer yet", at=self._settings.kafka.bootstrap_servers, reason=reason.str())
-
-    def _on_error(self, error: KafkaError) -> None:
-        self._trouble[error.code()] = error
+            reason = self._complaints.reason(error)
+            log.warning("Kafka does not answer yet", at=self._settings.kafka.bootstrap_servers, reason=reason)
 
 
 def _keep(found: dict[str, Position], source: str, value: bytes | None) -> None:

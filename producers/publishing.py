@@ -4,7 +4,6 @@ Bytes in flight are bounded: with a slow broker, or none, sending waits, and so 
 librdkafka tries again for as long as the process lives, in order and without duplicates (idempotence).
 """
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from producers.broker_errors import explained
 from schemas.dead_letters import DeadLetter, letter_key
 from schemas.errors import JournalPostfixError, TryAgainLaterError
 from schemas.figures import Figure
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
 from schemas.keys import partition_of
 from schemas.raw import Position, PositionRecord, RawBatch, encode_batch
 from schemas.settings import Settings
@@ -34,10 +33,6 @@ _WAIT: Final = 0.1
 _TELL: Final = 30.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-quiet = logging.getLogger("journal_postfix.librdkafka")
-quiet.propagate = False  # the library's own lines about every broken connection; what matters is told by us
-quiet.addHandler(logging.NullHandler())
 
 
 class StoppedError(Exception):

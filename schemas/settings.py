@@ -7,10 +7,10 @@ The environment names are ``JOURNAL_POSTFIX_`` and the path of the setting, with
 import os
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from schemas.errors import ConfigurationError
+from schemas.trust import system_authorities
 
 
 def default_data_dir() -> Path:
@@ -42,9 +43,14 @@ class _Section(BaseModel):
 def _secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
+            secret = file.read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise ConfigurationError(f"cannot read {name} from {file}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"cannot read {name} from {file}: it is no UTF-8 text") from None
+        if not secret:
+            raise ConfigurationError(f"cannot read {name} from {file}: it is empty")
+        return secret
     return value.get_secret_value() if value is not None else None
 
 
@@ -65,7 +71,15 @@ class KafkaSettings(_Section):
     sasl_password_file: Path | None = Field(None, description="file that holds nothing but the password; the stronger")
     ssl_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust; none: the system's")
     ssl_certificate_file: Path | None = Field(None, description="PEM client certificate, for mutual TLS")
-    ssl_key_file: Path | None = Field(None, description="PEM key of the client certificate")
+    ssl_key_file: Path | None = Field(
+        None, description="PEM key of the client certificate; none: it is in the certificate's file"
+    )
+    ssl_key_password: SecretStr | None = Field(
+        None, description="of that key, where it is encrypted; better in a file, as above"
+    )
+    ssl_key_password_file: Path | None = Field(
+        None, description="file that holds nothing but the password; the stronger"
+    )
     topic_prefix: str = Field("postfix.", pattern=r"^[a-zA-Z0-9._-]*$", description="what topic names begin with")
     partitions: int = Field(
         8,
@@ -81,6 +95,25 @@ class KafkaSettings(_Section):
         """Return the SASL password, from its file where there is one. Raises ConfigurationError."""
         return _secret(self.sasl_password, self.sasl_password_file, "the SASL password")
 
+    def ssl_key_secret(self) -> str | None:
+        """Return the password of the client's key, from its file where there is one. Raises ConfigurationError."""
+        return _secret(self.ssl_key_password, self.ssl_key_password_file, "the password of kafka.ssl_key_file")
+
+    def authorities(self) -> Path:
+        """Return the PEM file of the authorities to trust. Raises ConfigurationError where the system has none."""
+        return self.ssl_ca_file or system_authorities("kafka.ssl_ca_file")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.security_protocol.startswith("SASL"):
+            if self.sasl_username is None:
+                raise ValueError(f"{self.security_protocol} needs sasl_username")
+            if self.sasl_password is None and self.sasl_password_file is None:
+                raise ValueError(f"{self.security_protocol} needs sasl_password_file, or sasl_password")
+        if self.ssl_key_file is not None and self.ssl_certificate_file is None:
+            raise ValueError("ssl_key_file needs ssl_certificate_file, the certificate of that key")
+        return self
+
 
 class DatabaseSettings(_Section):
     """Your PostgreSQL. Without `host`, ``up`` starts an embedded one."""
@@ -95,6 +128,8 @@ class DatabaseSettings(_Section):
         None, description="none: verify-full for a host on the network, none needed on a socket or loopback"
     )
     sslrootcert: Path | None = Field(None, description="PEM file of the authorities to trust; none: the system's")
+    sslcert: Path | None = Field(None, description="PEM client certificate, where the server asks for one")
+    sslkey: Path | None = Field(None, description="PEM key of the client certificate: not encrypted, its user's alone")
     schema_name: str = Field(
         "public",
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
@@ -115,19 +150,34 @@ class DatabaseSettings(_Section):
             "client_encoding": "UTF8",
             "options": f"-c search_path={self.schema_name} -c timezone=UTC",
         }
-        local = self.host is None or self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}
         if self.host is not None:
             parameters["host"] = self.host
         if self.user is not None:
             parameters["user"] = self.user
         if (password := self.secret()) is not None:
             parameters["password"] = password
-        parameters["sslmode"] = self.sslmode or ("prefer" if local else "verify-full")
-        if self.sslrootcert is not None:
+        parameters["sslmode"] = mode = self.sslmode or ("prefer" if self.local else "verify-full")
+        if mode.startswith("verify"):
+            parameters["sslrootcert"] = str(self.sslrootcert or system_authorities("database.sslrootcert"))
+        elif self.sslrootcert is not None:
             parameters["sslrootcert"] = str(self.sslrootcert)
-        elif parameters["sslmode"] == "verify-full":
-            parameters["sslrootcert"] = "system"
+        if self.sslcert is not None:
+            parameters |= {"sslcert": str(self.sslcert), "sslkey": str(self.sslkey)}
         return parameters
+
+    @property
+    def local(self) -> bool:
+        """Whether nobody on a network comes between: a socket, or loopback."""
+        return self.host is None or self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.sslcert is None) != (self.sslkey is None):
+            raise ValueError("sslcert and sslkey belong together: a client certificate and its key")
+        if self.sslmode == "verify-ca" and self.sslrootcert is None:
+            # Without the name, whoever has any certificate of a public authority would be taken for the server.
+            raise ValueError("verify-ca needs sslrootcert, an authority of your own; or use verify-full")
+        return self
 
 
 class ProducerSettings(_Section):
@@ -302,5 +352,12 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigurationError(f"wrong settings: {faults}") from None
-    except (YAMLError, SettingsError, OSError, UnicodeDecodeError) as error:
+    except YAMLError as error:
+        # Its own words quote the file, where a password that is not in quotes may be what is no YAML.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise ConfigurationError(
+            f"cannot read the settings: {file}{where} is no YAML; special characters need quotes"
+        ) from None
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the settings: {error}") from None

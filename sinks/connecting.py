@@ -5,6 +5,7 @@ from typing import Any, Final
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from schemas.database_refusals import what_to_do
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
 
@@ -45,17 +46,8 @@ def refusal(error: psycopg2.OperationalError, database: DatabaseSettings) -> Jou
         said = said.replace(secret, "…")
     where = f"{database.host or 'the local socket'}:{database.port}"
     about = f"PostgreSQL at {where}, database {database.dbname}, user {database.user or '(default)'}: {said}"
-    hints = {
-        "password authentication failed": "check database.user and database.password_file",
-        "no password supplied": "give database.password_file",
-        "does not exist": "create the database and the role, or check database.dbname and database.user",
-        "no pg_hba.conf entry": "allow this client in the server's pg_hba.conf",
-        "certificate": "check database.sslrootcert and the server's certificate",
-        "SSL": "check database.sslmode and the server's TLS",
-    }
-    for sign, hint in hints.items():
-        if sign in said:
-            return ConfigurationError(f"{about}; {hint}")
+    if (hint := what_to_do(said)) is not None:
+        return ConfigurationError(f"{about}; {hint}")
     return TryAgainLaterError(f"{about}; is it running there?")
 
 

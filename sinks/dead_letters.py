@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from schemas.dead_letters import MAX_VALUE, DeadLetter, letter_key
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
 from schemas.settings import Settings
 
 _FLUSH_SECONDS: Final = 15
@@ -32,7 +32,8 @@ class DeadLetters:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Write to *topic*."""
         self._topic = topic
-        self._producer = Producer({**client_config(settings.kafka, "journal-postfix-sink"), "enable.idempotence": True})
+        config = client_config(settings.kafka, "journal-postfix-sink")
+        self._producer = Producer({**config, "enable.idempotence": True, "logger": quiet})
         self._limit = settings.sink.bad_records_in_a_row
         self._runs: dict[tuple[str, int], int] = {}
 

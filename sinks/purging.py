@@ -20,6 +20,7 @@ from psycopg2.sql import SQL, Identifier
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
 from sinks.connecting import connect
+from sinks.counts import forget_day, forget_nothing
 from sinks.day_partitions import LOCK, PARTITIONED
 
 _LOCK_MS: Final = 1000
@@ -118,32 +119,44 @@ def _purge_table(connection: Connection, table: str, before: datetime, tell: Tel
         partitions = cursor.fetchall()
     for number, (name, size, _) in enumerate(partitions, 1):
         if not dry_run:
-            _insist(partial(_drop, connection, name), name)
+            _insist(partial(_drop, connection, table, name), name)
         tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
     rows = sum(rows for _, _, rows in partitions)
     for name in (f"{table}_earlier", f"{table}_later"):
-        rows += _purge_rows(connection, name, _TIME_COLUMNS[table], before, dry_run)
+        rows += _purge_rows(connection, table, name, _TIME_COLUMNS[table], before, dry_run=dry_run)
+    if not dry_run:
+        with connection, connection.cursor() as cursor:
+            forget_nothing(cursor, table, before)
     days = [f"{name[-8:-4]}-{name[-4:-2]}-{name[-2:]}" for name, _, _ in partitions]
     return Purged(table, f"{before:%Y-%m-%d}", days, rows, sum(size for _, size, _ in partitions))
 
 
 def _purge_names(connection: Connection, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
     """Forget the addresses and names that no row holds any more: none written since says that it has them."""
-    rows = _purge_rows(connection, "known_names", "seen", before, dry_run)
+    rows = _purge_rows(connection, "known_names", "known_names", "seen", before, dry_run=dry_run)
     tell(f"known_names: {rows:,} rows {'would go' if dry_run else 'deleted'}")
     return Purged("known_names", f"{before:%Y-%m-%d}", [], rows, 0)
 
 
-def _drop(connection: Connection, partition: str) -> None:
+def _drop(connection: Connection, table: str, partition: str) -> None:
+    day = datetime.strptime(partition[-8:], "%Y%m%d").replace(tzinfo=UTC)
     with connection, connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         cursor.execute(SQL("DROP TABLE {}").format(Identifier(partition)))
+        forget_day(cursor, table, day)
 
 
-def _purge_rows(connection: Connection, table: str, column: str, before: datetime, dry_run: bool) -> int:  # noqa: FBT001
-    """Delete the rows of *table* that are older, some at a time; return how many."""
-    old = SQL("FROM {} WHERE {} < %s").format(Identifier(table), Identifier(column))
+def _purge_rows(
+    connection: Connection, table: str, partition: str, column: str, before: datetime, *, dry_run: bool
+) -> int:
+    """Delete the rows of one partition of *table* that are older, some at a time; return how many."""
+    old = SQL("FROM {} WHERE {} < %s").format(Identifier(partition), Identifier(column))
+    # From the table, whose triggers count: those of a partition are none.
+    delete = SQL(
+        "DELETE FROM {} WHERE {} < %s AND tableoid = %s::regclass "
+        "AND ctid = ANY(ARRAY(SELECT ctid {} LIMIT {} FOR UPDATE SKIP LOCKED))"
+    ).format(Identifier(table), Identifier(column), old, SQL(str(_ROWS_AT_ONCE)))
     if dry_run:
         with connection, connection.cursor() as cursor:
             cursor.execute(SQL("SELECT count(*) {}").format(old), (before,))
@@ -153,12 +166,7 @@ def _purge_rows(connection: Connection, table: str, column: str, before: datetim
     while True:
         with connection, connection.cursor() as cursor:
             # Those that a sink holds go next time.
-            cursor.execute(
-                SQL("DELETE FROM {} WHERE ctid = ANY(ARRAY(SELECT ctid {} LIMIT {} FOR UPDATE SKIP LOCKED))").format(
-                    Identifier(table), old, SQL(str(_ROWS_AT_ONCE))
-                ),
-                (before,),
-            )
+            cursor.execute(delete, (before, partition, before))
             deleted += cursor.rowcount
             if cursor.rowcount < _ROWS_AT_ONCE:
                 return deleted

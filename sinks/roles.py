@@ -19,6 +19,7 @@ from psycopg2.sql import Literal as Quoted
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from sinks.connecting import connect
+from sinks.counts import COUNT_TABLES
 
 SINK_RIGHTS: Final[Mapping[str, str]] = {
     "delivery_from": "SELECT, INSERT, UPDATE, DELETE",
@@ -26,6 +27,7 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "noqueue": "SELECT, INSERT, UPDATE, DELETE",
     "tls_sessions": "SELECT, INSERT, UPDATE, DELETE",
     "known_names": "SELECT, INSERT, UPDATE",
+    **dict.fromkeys(COUNT_TABLES, "SELECT, INSERT, UPDATE"),
     "erasures": "SELECT",
     "erasure_key": "SELECT",
     "sink_positions": "SELECT, INSERT, UPDATE",
@@ -44,6 +46,7 @@ READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
         "noqueue",
         "tls_sessions",
         "known_names",
+        *COUNT_TABLES,
         "sink_positions",
         "schema_migrations",
     ),

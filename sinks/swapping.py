@@ -21,6 +21,7 @@ from psycopg2.sql import SQL, Composable, Identifier
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from sinks import erasures
+from sinks.counts import COUNTS
 from sinks.day_partitions import PARTITIONED
 from sinks.second_sets import connected, replayed
 from sinks.writing import Writer
@@ -105,6 +106,7 @@ def _swap(settings: Settings, schema: str, first: date, catch_up: Callable[[], N
         for table in PARTITIONED:
             for day in days:
                 _exchange(cursor, table, day, (live, schema, aside))
+        _exchange_counts(cursor, days, live, schema)
         cursor.execute(SQL("DROP SCHEMA {}").format(Identifier(aside)))
         cursor.execute(SQL("UPDATE {} SET swapped_at = now()").format(Identifier(schema, "replayed")))
         connection.commit()
@@ -184,6 +186,25 @@ def _exchange(cursor: Cursor, table: str, day: date, places: tuple[str, str, str
             ),
             bounds,
         )
+
+
+def _exchange_counts(cursor: Cursor, days: list[date], live: str, schema: str) -> None:
+    """Let what is counted of the days change places with them: no trigger sees a partition come or go."""
+    for counts in (counts for of_one in COUNTS.values() for counts in of_one):
+        names = {
+            "live": Identifier(live, counts.table),
+            "replayed": Identifier(schema, counts.table),
+            "of_days": SQL("WHERE ({} AT TIME ZONE 'UTC')::date = ANY(%(days)s)").format(Identifier(counts.time)),
+        }
+        for statement in (
+            "CREATE TEMPORARY TABLE counts_aside ON COMMIT DROP AS SELECT * FROM {live} {of_days}",
+            "DELETE FROM {live} {of_days}",
+            "INSERT INTO {live} SELECT * FROM {replayed} {of_days}",
+            "DELETE FROM {replayed} {of_days}",
+            "INSERT INTO {replayed} SELECT * FROM counts_aside",
+            "DROP TABLE counts_aside",
+        ):
+            cursor.execute(SQL(statement).format(**names), {"days": days})
 
 
 def _take_names(settings: Settings, schema: str) -> None:

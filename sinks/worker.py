@@ -13,7 +13,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.figures import Figure, Watch, unwatched
-from schemas.kafka import client_config
+from schemas.kafka import client_config, quiet
+from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
 from schemas.topics import topics_of
 from sinks.connecting import unusable
@@ -74,6 +75,9 @@ class _Sink:
         self._topics = topics_of(settings.kafka, settings.stream)
         self._writer = Writer(settings)
         self._store = Store(settings, self._topics)
+        self._complaints = Complaints(settings.kafka)
+        self._reading = False
+        """Whether it has begun: before that, trouble ends it."""
         self._consumer = Consumer(
             {
                 **client_config(settings.kafka, settings.sink.group),
@@ -88,7 +92,9 @@ class _Sink:
                 "fetch.wait.max.ms": 100,
                 # A slot's messages and their recipients, in partitions of one number, go to one sink.
                 "partition.assignment.strategy": "range",
-            }
+                "error_cb": self._complain,
+                "logger": quiet,
+            },
         )
         self._assigned: list[TopicPartition] = []
         self._placed = True
@@ -128,6 +134,7 @@ class _Sink:
         names = [topic.name for topic in read]
         self._check_topics(names)
         self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke)
+        self._reading = True
         log.info("sink stage starts", group=self._settings.sink.group)
         while not self._stop.is_set():
             try:
@@ -149,12 +156,20 @@ class _Sink:
 
     def _check_topics(self, names: Iterable[str]) -> None:
         try:
-            found = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
+            found = metadata(self._consumer, self._complaints, _ANSWER_SECONDS).topics
         except KafkaException as error:
             servers = self._settings.kafka.bootstrap_servers
-            raise TryAgainLaterError(f"no answer from Kafka at {servers}: {error.args[0].str()}") from error
+            raise TryAgainLaterError(
+                f"no answer from Kafka at {servers}: {self._complaints.reason(error.args[0])}; is it running there, "
+                "and is kafka.security_protocol right?"
+            ) from error
         if missing := [name for name in names if name not in found]:
             raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
+
+    def _complain(self, error: KafkaError) -> None:
+        self._complaints(error)
+        if self._reading:
+            log.warning("trouble with Kafka, which is tried on", why=error.str())
 
     def _read(self) -> None:
         """Gather records until the batch is full, has waited long enough, or all partitions are read to their end."""

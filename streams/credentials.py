@@ -1,11 +1,9 @@
 """How Faust is to prove who it is: its form of what `schemas.kafka.client_config` gives librdkafka."""
 
-import ssl
-
 import faust
 from faust.types.auth import CredentialsT
 
-from schemas.errors import ConfigurationError
+from schemas.kafka import tls_context
 from schemas.settings import KafkaSettings
 
 
@@ -14,7 +12,7 @@ def faust_credentials(kafka: KafkaSettings) -> CredentialsT | None:
 
     Raises ConfigurationError for files that can't be used.
     """
-    context = _context(kafka) if kafka.security_protocol.endswith("SSL") else None
+    context = tls_context(kafka) if kafka.security_protocol.endswith("SSL") else None
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             mechanism=kafka.sasl_mechanism,
@@ -23,24 +21,3 @@ def faust_credentials(kafka: KafkaSettings) -> CredentialsT | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context is not None else None
-
-
-def _context(kafka: KafkaSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=kafka.ssl_ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"cannot use kafka.ssl_ca_file {kafka.ssl_ca_file}: {_why(error)}") from error
-    if kafka.ssl_certificate_file is not None:
-        try:
-            # A password is never asked for: nobody sits before a service.
-            context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file, password=lambda: b"")
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                f"cannot use kafka.ssl_certificate_file {kafka.ssl_certificate_file} with kafka.ssl_key_file "
-                f"{kafka.ssl_key_file}: {_why(error)}"
-            ) from error
-    return context
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)

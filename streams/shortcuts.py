@@ -23,7 +23,7 @@ from streams.parsing.delivery import AGENTS, DELIVERED, DELIVERY, seconds
 from streams.parsing.formats import pattern_of, split_program
 from streams.parsing.qmgr import ACTIVE
 from streams.parsing.reasons import reason_of
-from streams.parsing.tokens import CLIENT, MAX_ADDRESS, bare_id, queued_as, reply_code
+from streams.parsing.tokens import CLIENT, CODES, MAX_ADDRESS, bare_id, queued_as, reply_code
 from streams.slots import Slots
 
 Shortcut = Callable[[Slots, RawLine, str, int], Message | str | None]
@@ -71,11 +71,10 @@ def _agent(service: str) -> Shortcut:
         if reply.startswith("forwarded as ") or len(to) > MAX_ADDRESS or len(orig_to) > MAX_ADDRESS:
             return None
         reply = reply.removesuffix(")")
-        code = reply_code(reply)
         row, moment = message.row, _to_text(at)
         delivery = DeliveryTo(
             host=row.host,
-            queue_id=row.queue_id,
+            queue_id=queue_id,
             arrived_at=row.arrived_at,
             recipient=to,
             orig_recipient=orig_to,
@@ -89,15 +88,19 @@ def _agent(service: str) -> Shortcut:
             reply=reply,
             delay=seconds(delay),
             delays=delays or None,
-            connection_use=int(connection_use) if connection_use else None,
-            tls=tls or None,
-            queued_as=queued_as(reply) if status == "sent" else None,
-            code=code,
-            reason=None if status in DELIVERED else reason_of(reply, dsn or None, code),
+            code=CODES.get(reply[:4]) or reply_code(reply),
             pid=line.pid or None,
             first_attempt_at=moment,
-            attempts=int(status != "rejected"),
         )
+        if connection_use:
+            delivery.connection_use = int(connection_use)
+        if tls:
+            delivery.tls = tls
+        if status == "sent":
+            delivery.queued_as = queued_as(reply)
+        elif status not in DELIVERED:
+            delivery.reason = reason_of(reply, dsn or None, delivery.code)
+            delivery.attempts = int(status != "rejected")
         key = (to, orig_to)
         known = message.deliveries.get(key)
         if known is None:
@@ -194,10 +197,9 @@ def _server(instance: str, service: str) -> Shortcut:
         name, address, port = found.groups()
         message = slots.begin(queue_id, at, ORIGIN_SURE, mark_of(line, at))
         row = message.row
-        if name:
-            row.client_name = name[:MAX_ADDRESS]
-        if address and address != "unknown":
-            row.client_address = address[:MAX_ADDRESS]
+        row.client_name = name[:MAX_ADDRESS] or None
+        if address != "unknown":
+            row.client_address = address[:MAX_ADDRESS] or None
         if port:
             row.client_port = int(port)
         row.service, row.instance, row.pid = service, instance, line.pid

@@ -69,15 +69,28 @@ class Slots:
         return new
 
     def under_way(self, queue_id: str, at: int) -> Message | None:
-        """Return the message of a line that begins none, logged at *at*, where that is plain at once."""
+        """Return the message of a line that begins none, logged at *at*, where that is plain at once.
+
+        That is what `_choose` would find out: the message is under way, and its slot has no other.
+        """
         messages = self.messages.get(queue_id)
         if messages is None:
             return None
         message = messages[0]
-        if message.mark is None and message.row.origin == ORIGIN_SURE:  # a long id, which is never used again
+        row = message.row
+        if message.mark is None and row.origin == ORIGIN_SURE:  # a long id, which is never used again
             message.first = min(message.first, at)
             return message
-        return message if len(messages) == 1 and self._plainly(message, at) else None
+        arrived = message.arrived
+        if (
+            message.first <= at
+            and arrived <= at < arrived + self.lifetime
+            and row.origin != ORIGIN_UNSEEN
+            and not (row.removed_at or row.deleted_at or row.cancelled_at or row.requeued_at)  # it has no `end`
+            and len(messages) == 1
+        ):
+            return message
+        return None
 
     def in_transaction(self, queue_id: str, at: int) -> Message | None:
         """Return the message of cleanup's first line, logged at *at*, where that is plain at once."""
@@ -121,16 +134,6 @@ class Slots:
         message = new_message(self.host, queue_id, _free(messages, at), origin, at)
         message.mark = mark
         return message
-
-    def _plainly(self, message: Message, at: int) -> bool:
-        """Tell at once what `_choose` would find out: that *message* is under way, and the slot has no other."""
-        row, arrived = message.row, message.arrived
-        return (
-            message.first <= at
-            and arrived <= at < arrived + self.lifetime
-            and row.origin != ORIGIN_UNSEEN
-            and not (row.removed_at or row.deleted_at or row.cancelled_at or row.requeued_at)  # it has no `end`
-        )
 
     def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
         """Choose for a line that is no sure origin: the newest message that had begun by then."""

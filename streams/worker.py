@@ -14,16 +14,16 @@ from signal import SIGINT, SIGTERM, Signals, signal
 import faust
 import structlog
 import uvloop
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.figures import Watch, unwatched
 from schemas.kafka import client_config
+from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
 from streams.app import StreamApp
-from streams.credentials import faust_credentials
 from streams.transactions import LIBRDKAFKA
 
 log = structlog.get_logger()
@@ -58,11 +58,10 @@ def run(settings: Settings, alive: Callable[[], None] | None = None, watch: Watc
 
 def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> int:
     topics = topics_of(settings.kafka, settings.stream)
-    faust_credentials(settings.kafka)  # what is wrong with its files is said better here than by librdkafka
-    partitions = _partitions_of(settings, topics)
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
     logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)  # below that it tells every request, with passwords
+    partitions = _partitions_of(settings, topics)
     # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
     # is little, and looking through a million messages for it would stop the world.
     gc.freeze()
@@ -141,17 +140,19 @@ def _end(error: BaseException, datadir: str) -> None:
 
 def _partitions_of(settings: Settings, topics: Topics) -> int:
     """Return the number of partitions of the stage's topics, which must agree."""
-    said: list[KafkaError] = []
-    config = {**client_config(settings.kafka, settings.stream.application), "error_cb": said.append}
+    complaints = Complaints(settings.kafka)
+    config = {**client_config(settings.kafka, settings.stream.application), "error_cb": complaints}
     try:
         admin = AdminClient(config, logger=LIBRDKAFKA)
     except KafkaException as error:
         raise ConfigurationError(f"Kafka's client refuses the kafka settings: {error.args[0].str()}") from error
     try:
-        found = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+        found = metadata(admin, complaints, _ANSWER_SECONDS).topics
     except KafkaException as error:
-        admin.poll(0)
-        raise _no_answer(settings, [error.args[0], *said]) from error
+        raise TryAgainLaterError(
+            f"no answer from Kafka at {settings.kafka.bootstrap_servers}: {complaints.reason(error.args[0])}; is it "
+            "running there, and is kafka.security_protocol right?"
+        ) from error
     missing = [topic.name for topic in topics.all() if topic.name not in found]
     if missing:
         raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
@@ -162,14 +163,3 @@ def _partitions_of(settings: Settings, topics: Topics) -> int:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise ConfigurationError(f"topics need the same number of partitions, but have: {listed}")
     return counts[topics.raw.name]
-
-
-def _no_answer(settings: Settings, said: list[KafkaError]) -> JournalPostfixError:
-    """Return the error for a broker that does not answer, with the most telling of what librdkafka *said*."""
-    where = f"no answer from Kafka at {settings.kafka.bootstrap_servers}"
-    for error in said:
-        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's name for it
-            return ConfigurationError(f"{where}: {error.str()}; check kafka.sasl_username and its password")
-        if error.code() == KafkaError._SSL:  # noqa: SLF001
-            return ConfigurationError(f"{where}: {error.str()}; check kafka.ssl_ca_file and the broker's certificate")
-    return TryAgainLaterError(f"{where}: {said[0].str()}; is it running there?")

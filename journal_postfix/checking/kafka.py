@@ -13,6 +13,7 @@ from journal_postfix.checking.clocks import newest_record
 from journal_postfix.checking.finding import Finding, Stage
 from journal_postfix.checking.kafka_rights import lacking_rights, rights_findings
 from journal_postfix.checking.protocol import OLDEST, requests_known, version
+from journal_postfix.checking.tls import certificate_findings
 from schemas.settings import Settings
 from schemas.topics import Topic, topics_of
 
@@ -29,6 +30,7 @@ def topics_for(settings: Settings, stage: Stage | None) -> tuple[Topic, ...]:
 
 def kafka_findings(settings: Settings, stage: Stage | None) -> Iterator[Finding]:
     """Yield what there is to say of Kafka for *stage*. Raises JournalPostfixError where it can't be reached."""
+    yield from certificate_findings(settings.kafka)
     admin, metadata = reach(settings)
     yield from _brokers(settings, metadata)
     needed = topics_for(settings, stage)

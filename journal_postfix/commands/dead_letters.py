@@ -11,7 +11,7 @@ from rich.text import Text
 from journal_postfix.dead_letters import Letter, Wanted, letters
 from journal_postfix.failures import FAILED, complain
 from journal_postfix.local import attach
-from journal_postfix.rendering.characters import plain
+from journal_postfix.rendering.characters import for_terminal, plain
 from journal_postfix.rendering.dead_letters import letter_in_full, letter_lines
 from journal_postfix.retrying import needs_database
 from journal_postfix.retrying import retry as retry_letters
@@ -68,7 +68,7 @@ def list_(
             typer.echo(f"and {len(found) - len(shown)} older ones: --limit 0", err=True)
     else:
         records = map(_record, shown)
-        lines = map(json_line, records) if output == "jsonl" else csv_lines(FIELDS, records)
+        lines = map(json_line, records) if output == "jsonl" else for_terminal(csv_lines(FIELDS, records))
         for text in lines:
             sys.stdout.buffer.write(text.encode() + b"\n")
 
@@ -88,6 +88,8 @@ def show(
     [cyan]journal-postfix dead-letters show 17[/]
     [cyan]journal-postfix dead-letters show 17 --raw > refused[/]
     """
+    if raw and sys.stdout.isatty():
+        raise ConfigurationError("--raw gives the bytes as they came, on which a terminal may act: send them to a file")
     with attach(settings, broker=True, database=False) as complete:
         found = letters(complete, Wanted(numbers=[number]))
     if not found:

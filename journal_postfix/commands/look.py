@@ -13,6 +13,7 @@ from rich.text import Text
 
 from journal_postfix.failures import FAILED, complain
 from journal_postfix.local import attach
+from journal_postfix.rendering.characters import for_terminal
 from journal_postfix.rendering.journey import hop_lines, json_text
 from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
 from schemas.moments import parse_time
@@ -182,7 +183,7 @@ def _print(
     if output == "jsonl":
         _write(map(json_line, all_of_them()))
     elif output == "csv":
-        _write(csv_lines(fields, all_of_them()))
+        _write(for_terminal(csv_lines(fields, all_of_them())))
     else:
         console = _console()
         _draw(console, lines(all_of_them(), console.width))

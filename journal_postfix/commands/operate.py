@@ -107,7 +107,9 @@ def topics(
 def acls(
     settings: Settings,
     *,
-    work: Annotated[Work, typer.Argument(help="What the user does: a stage, or making the topics.")],
+    work: Annotated[
+        Work, typer.Argument(help="What the user does: a stage; making the topics; stats and dead-letters.")
+    ],
     principal: Annotated[str, typer.Option(help="Who is allowed, as Kafka names it.")],
 ) -> None:
     """Print what a Kafka user has to be allowed, as commands of Kafka's own tool. Changes nothing.

@@ -1,5 +1,7 @@
 """Text from a log made safe for a terminal, and cut to fit. What a log holds was written by strangers."""
 
+import sys
+from collections.abc import Iterable
 from typing import Final
 
 from rich.cells import cell_len, chop_cells
@@ -16,6 +18,16 @@ _PLAIN: Final = _CONTROL_PICTURES | dict.fromkeys(_INVISIBLE, "\ufffd")
 def plain(text: str) -> str:
     """Return *text* with every character that could move the cursor, colour, turn or hide text made visible."""
     return text.translate(_PLAIN)
+
+
+def plain_lines(text: str) -> str:
+    """Return *text* as `plain` does, but with its line ends."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def for_terminal(lines: Iterable[str]) -> Iterable[str]:
+    """Return *lines* as they are, for a file or a program; `plain` where standard output is a terminal."""
+    return map(plain, lines) if sys.stdout.isatty() else lines
 
 
 def cut_middle(text: str, width: int) -> str:

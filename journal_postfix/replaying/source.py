@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from journal_postfix.broker import brokers_named, quiet_config
+from journal_postfix.broker import brokers_named, quiet_config, reach
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import topics_of
@@ -39,6 +39,7 @@ class Source:
         """Connect. Raises ConfigurationError and TryAgainLaterError."""
         self.topic: Final = topics_of(settings.kafka, settings.stream).raw.name
         self._named: Final = brokers_named(settings)
+        self._settings: Final = settings
         self._consumer: Final = Consumer(
             quiet_config(settings, "journal-postfix-replay")
             | {
@@ -124,8 +125,8 @@ class Source:
         return True
 
     def _stretches(self, since: datetime, until: datetime | None, positions: Mapping[int, int]) -> dict[int, Stretch]:
-        found = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
-        if found.error is not None:
+        found = reach(self._settings)[1].topics.get(self.topic)
+        if found is None:
             raise ConfigurationError(f"topic {self.topic} is missing: is this the Kafka that the producers write to?")
         numbers = sorted(found.partitions)
         starts = self._offsets(numbers, since)

@@ -23,7 +23,8 @@ CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
 
 _leading_id = re.compile(rf"{QUEUE_ID}\b").match
-_CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
+"""SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
     r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
@@ -65,10 +66,13 @@ def decoded(header: str) -> str:
     """Return a header's value with its encoded words (RFC 2047) read; as it stands where they can't be."""
     if "=?" not in header:
         return header
+    header = header[:MAX_TEXT]  # Postfix logs 200 characters; the time that this takes grows faster than its length
     try:
-        return str(make_header(decode_header(header)))
+        read = str(make_header(decode_header(header)))
     except (ValueError, LookupError, HeaderParseError):  # an unknown character set, a cut word
         return header
+    # A sender can encode what no UTF-8 has and no PostgreSQL takes.
+    return read.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def response(text: str) -> tuple[int | None, str | None]:
@@ -81,7 +85,7 @@ def response(text: str) -> tuple[int | None, str | None]:
 
 def reply_code(reply: str) -> int | None:
     """Return the SMTP code that the next host gave, or None: at the beginning, or behind what the agent says of it."""
-    code = _CODES.get(reply[:4])
+    code = CODES.get(reply[:4])
     if code is None and (found := _reply_code(reply)) is not None:
         code = int(found[1])
     return code

@@ -80,3 +80,31 @@ def test_libraries_are_quiet_unless_one_debugs(capsys: pytest.CaptureFixture[str
     logs.configure("json", "debug")
     logging.getLogger("aiokafka.consumer").info("joined")
     assert json.loads(last_line(capsys))["event"] == "joined"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_exception_is_shown_without_what_the_variables_held(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(log_format, "debug")  # type: ignore[arg-type]
+    config = {"sasl.password": "hunter2", "recipient": "ann@example.org"}
+    try:
+        int(f"boom \x1b[31m {len(config)}")
+    except ValueError:
+        structlog.get_logger().exception("it ends")
+    said = capsys.readouterr().err
+    assert "ValueError: " in said
+    assert "test_logs.py" in said
+    assert "hunter2" not in said
+    assert "ann@example.org" not in said
+    assert "\x1b" not in said
+
+
+def test_what_a_stranger_wrote_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("console", "info")
+    structlog.get_logger().warning("refused \x1b[2J", why="a\x1b]0;title\x07b\nforged line", c1="\x9b31m")
+    logging.getLogger("librdkafka").warning("%s", "\x1b[31m")
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 2
+    assert not set(said) & {"\x1b", "\x07", "\x9b"}
+    assert "␛[2J" in said

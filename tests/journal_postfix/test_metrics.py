@@ -6,11 +6,13 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
+from journal_postfix import metrics
 from journal_postfix.metrics import METRICS, PREFIX, exposed
 from journal_postfix.readiness import Readiness
 from schemas.errors import ConfigurationError
@@ -174,3 +176,20 @@ def test_panels_of_the_dashboard_do_not_overlap() -> None:
     ]
     assert len(taken) == len(set(taken))
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_who_keeps_connections_open_gets_few_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_LONGEST_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(metrics, "_MOST_REQUESTS", 3)
+    port = free_port()
+    with ExitStack() as stack:
+        stack.enter_context(exposed(MetricsSettings(port=port), "sink", Readiness()))
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
+        for connection in slow:
+            connection.sendall(b"GET /metr")
+        with socket.create_connection(("127.0.0.1", port), 10) as one_more:
+            assert one_more.recv(1) == b""  # there is no room
+        for connection in slow:
+            connection.settimeout(10)
+            assert connection.recv(1000) == b""  # cut, though the library's own time is over after silence only
+        assert get(port, "/healthz")[0] == 200

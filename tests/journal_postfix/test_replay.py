@@ -21,6 +21,7 @@ from schemas.topics import topics_of
 from sinks import erasing, second_sets, worker
 from sinks.comparing import Compared, Difference, compare
 from sinks.connecting import connect
+from sinks.counts import COUNTS
 from sinks.migrating import migrate
 from streams import messages, outputs, shortcuts, state
 from streams.parsing import PARSER, Parsed, parse
@@ -138,6 +139,24 @@ def everything(settings: Settings, schema: str = "public") -> dict[str, list[str
         return rows
 
 
+def counted(settings: Settings, schema: str, *, anew: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what is counted in a set of tables, after a recount if it is wanted *anew*."""
+    own = second_sets.in_schema(settings, schema) if schema != "public" else settings
+    with closing(connect(own.database)) as connection, connection, connection.cursor() as cursor:
+        if anew:
+            cursor.execute("SELECT recount()")
+        found = {}
+        for counts in (counts for of_one in COUNTS.values() for counts in of_one):
+            key = ", ".join((counts.time, *counts.key))
+            cursor.execute(
+                f"SELECT {key}, sum({counts.number}) FROM {counts.table} GROUP BY {key} "
+                f"HAVING sum({counts.number}) <> 0 ORDER BY {key}"
+            )
+            found[counts.table] = cursor.fetchall()
+            assert found[counts.table] or counts.table == "client_counts"
+        return found
+
+
 @pytest.fixture
 def settings(stream_settings: Settings, migrated: DatabaseSettings, postgres: Any) -> Settings:
     postgres.execute(f"GRANT CREATE ON DATABASE {migrated.dbname} TO {migrated.user}")
@@ -217,6 +236,8 @@ def test_a_second_set_is_swapped_in_while_a_sink_and_a_stream_work_and_nothing_i
         wait_until(lambda: sum(",sent," in row for row in everything(settings)["delivery_to"]) == 900)
 
     assert len(everything(settings, "replayed")["delivery_from"]) == 400, "the old rows"
+    for schema in ("public", "replayed"):
+        assert counted(settings, schema) == counted(settings, schema, anew=True), "counts went with their days"
     into(settings, "fresh")
     assert same(settings, "fresh")
     assert not any(">c@x.test" in row for row in everything(settings)["delivery_to"])

@@ -52,8 +52,18 @@ def test_every_setting_is_in_the_page_once_with_its_names() -> None:
     assert sorted(name for name, _ in rows) == sorted(names)
 
 
+TOGETHER = {
+    "kafka.ssl_key_file": "JOURNAL_POSTFIX_KAFKA__SSL_CERTIFICATE_FILE",
+    "database.sslcert": "JOURNAL_POSTFIX_DATABASE__SSLKEY",
+    "database.sslkey": "JOURNAL_POSTFIX_DATABASE__SSLCERT",
+}
+"""Settings that are wrong without another one."""
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_a_variable_is_that_of_its_setting(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    if (other := TOGETHER.get(entry.name)) is not None:
+        monkeypatch.setenv(other, "x")
     values = ("7", "9999", "2000000", "PLAIN", "SSL", "require", "json", "debug", "true", '["x"]', "UTC", "x")
     for value in values:  # one of them is right for it, and not its default
         monkeypatch.setenv(entry.variable, value)

@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from ssl import DefaultVerifyPaths
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
 from schemas.kafka import client_config
 from schemas.settings import DatabaseSettings, KafkaSettings, load
+from schemas.trust import system_authorities
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +70,52 @@ def test_a_database_on_the_network_is_checked(host: str, sslmode: str) -> None:
 
 
 def test_a_broker_with_tls_is_checked() -> None:
-    kafka = KafkaSettings(bootstrap_servers="k:9093", security_protocol="SASL_SSL", sasl_username="u")
+    kafka = KafkaSettings(
+        bootstrap_servers="k:9093", security_protocol="SASL_SSL", sasl_username="u", sasl_password=SecretStr("p")
+    )
     config = client_config(kafka, "test")
     assert config["ssl.endpoint.identification.algorithm"] == "https"
     assert config["sasl.username"] == "u"
+
+
+@pytest.mark.parametrize("password", ["*canary", "!canary x", "&canary [", "'canary", "{canary", "%canary", "@canary"])
+def test_what_is_no_yaml_is_named_by_its_place(tmp_path: Path, password: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"kafka:\n  sasl_password: {password}\n")
+    with pytest.raises(
+        ConfigurationError, match=r"settings\.yaml(, line \d, column \d+)? is no YAML|wrong settings"
+    ) as error:
+        load(file)
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"kafka": {"security_protocol": "SASL_SSL"}}, "needs sasl_username"),
+        ({"kafka": {"security_protocol": "SASL_SSL", "sasl_username": "u"}}, "needs sasl_password_file"),
+        ({"kafka": {"ssl_key_file": "k"}}, "needs ssl_certificate_file"),
+        ({"database": {"sslcert": "c"}}, "sslcert and sslkey belong together"),
+        ({"database": {"sslmode": "verify-ca"}}, "verify-ca needs sslrootcert"),
+    ],
+)
+def test_half_of_a_secret_or_of_trust_is_an_error(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load(None, settings)
+
+
+def test_an_empty_secret_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        KafkaSettings(sasl_password_file=tmp_path / "empty").sasl_secret()
+
+
+def test_the_systems_authorities_are_found_where_python_knows_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = (tmp_path / "none.pem", tmp_path / "usual.pem")
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: DefaultVerifyPaths(None, None, "", "", "", ""))
+    with pytest.raises(ConfigurationError, match=r"ca-certificates, or set kafka\.ssl_ca_file"):
+        system_authorities("kafka.ssl_ca_file", usual)
+    usual[1].touch()
+    assert system_authorities("kafka.ssl_ca_file", usual) == usual[1]

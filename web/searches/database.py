@@ -2,22 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from schemas.database_refusals import what_to_do
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
-
-_REFUSED: Final = (
-    "authentication failed",
-    "no password supplied",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "SSL",
-    "certificate",
-)
 
 
 def connect(database: DatabaseSettings) -> Connection:
@@ -54,6 +46,6 @@ def explained(error: psycopg2.Error, database: DatabaseSettings) -> JournalPostf
         return ConfigurationError(f"{where} refuses: {reason}")
     if isinstance(error, psycopg2.errors.QueryCanceled):
         return JournalPostfixError(f"{where} gave up: {reason}")
-    if any(word in reason for word in _REFUSED):
-        return ConfigurationError(f"{where} refuses: {reason}. Check the database settings")
+    if (hint := what_to_do(reason)) is not None:
+        return ConfigurationError(f"{where} refuses: {reason}; {hint}")
     return TryAgainLaterError(f"{where} does not answer: {reason}. Is it running, and are the database settings right?")

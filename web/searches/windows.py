@@ -8,9 +8,9 @@ Window = tuple[datetime | None, datetime | None]
 """From when, until before when; None: open."""
 
 _FIRST: Final = timedelta(hours=1)
-_FACTOR: Final = 4
-_MOST: Final = 6
-"""Windows with an end; what is left then, older than eight weeks, is one."""
+_FACTOR: Final = 12
+_MOST: Final = 4
+"""Windows with an end; what is left then, older than eleven weeks, is one. Each of them has to be planned."""
 
 
 def windows(newest: datetime | None, since: datetime | None, until: datetime | None) -> Iterator[Window]:

@@ -1,11 +1,12 @@
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from journal_postfix.rendering.characters import address, cut_end, cut_middle, padded, plain
+from journal_postfix.rendering.characters import address, cut_end, cut_middle, for_terminal, padded, plain
 
 
 @given(st.text())
@@ -49,3 +50,9 @@ def test_wide_characters_count_two_cells() -> None:
 @pytest.mark.parametrize(("value", "shown"), [("", "<>"), (None, "?"), ("a@b.org", "a@b.org"), ("a\n@b", "a␊@b")])
 def test_an_address_is_shown_as_people_read_it(value: str | None, shown: str) -> None:
     assert address(value) == shown
+
+
+def test_lines_for_a_terminal_are_plain_and_those_for_a_file_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*for_terminal(["a\x1b[31m"])] == ["a\x1b[31m"]
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    assert [*for_terminal(["a\x1b[31m"])] == ["a␛[31m"]
