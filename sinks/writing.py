@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
@@ -90,6 +91,7 @@ class Writer:
                 cursor.execute(f"PREPARE {name} AS {query(name)}")
             cursor.execute("CREATE TEMPORARY TABLE part_candidates (arrived_at timestamptz, queue_id text, host text,"
                            " origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
+        self._merge_readings = query("merge_readings")
         self._find_parts = query("find_parts")
         self._find_joins = query("find_joins")
         self._move_from = query("move_from")
@@ -129,6 +131,20 @@ class Writer:
         for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
             self._days.analyze(table, {key[2][:10] for key in rows})
 
+    def join_parts(self, first: datetime, last: datetime) -> None:
+        """Let the part rows that arrived between the two moments join their messages, as those of a batch do.
+
+        Raises what psycopg2 raises.
+        """
+        with self._connection, self._connection.cursor() as cursor:
+            for staged in (FROM, TO):
+                cursor.execute(
+                    f"INSERT INTO {staged.table} SELECT * FROM {staged.target} "  # noqa: S608
+                    "WHERE origin = 0 AND arrived_at BETWEEN %s AND %s",
+                    (first, last),
+                )
+            self._join_parts(cursor, first, last)
+
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
 
@@ -162,7 +178,7 @@ class Writer:
                     [list(column) for column in keys],
                 )
         if batch.messages:
-            cursor.execute("EXECUTE merge_from")
+            self._merge_from(cursor, len(batch.messages))
         if batch.deliveries:
             cursor.execute("EXECUTE merge_to")
         if batch.rejections:
@@ -170,11 +186,22 @@ class Writer:
         if batch.sessions:
             cursor.execute("EXECUTE insert_tls_sessions")
         if batch.may_hold_parts():
-            self._join_parts(cursor, batch)
+            self._join_parts(cursor, *batch.span())
 
-    def _join_parts(self, cursor: Cursor, batch: Batch) -> None:
-        """Move part rows into the messages that they turn out to belong to; one a message at a time."""
-        first, last = batch.span()
+    def _merge_from(self, cursor: Cursor, staged: int) -> None:
+        """Merge the messages that are *staged*, so many."""
+        cursor.execute("EXECUTE merge_from")
+        if cursor.rowcount == staged:  # nearly always: each was new, or changed
+            return
+        cursor.execute("SELECT min(arrived_at), max(arrived_at) FROM staged_from")
+        [(first, last)] = cursor.fetchall()
+        cursor.execute(self._merge_readings, {"first": first, "last": last})
+
+    def _join_parts(self, cursor: Cursor, first: str | datetime, last: str | datetime) -> None:
+        """Move part rows into the messages that they turn out to belong to; one a message at a time.
+
+        What is staged arrived between *first* and *last*.
+        """
         cursor.execute(self._find_parts, {"first": first, "last": last, "lifetime": self._lifetime})
         if cursor.rowcount == 0:
             return
@@ -185,7 +212,7 @@ class Writer:
         while cursor.rowcount > 0:
             cursor.execute("DELETE FROM staged_from; DELETE FROM staged_to")
             cursor.execute(self._move_from)
-            cursor.execute("EXECUTE merge_from")
+            self._merge_from(cursor, cursor.rowcount)
             cursor.execute(self._move_to)
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")

@@ -44,7 +44,7 @@ class Command(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         words = [word for word in self.arguments if not word.startswith("-")]
-        return " ".join(words[:2]) if words[:1] in (["produce"], ["dead-letters"]) else "".join(words[:1])
+        return " ".join(words[:2]) if words[:1] in (["produce"], ["dead-letters"], ["replay"]) else "".join(words[:1])
 
 
 def calls(shell: str) -> Iterator[tuple[str, ...]]:
@@ -104,7 +104,7 @@ def parse(*arguments: str) -> None:
         command = waiting.pop()
         if hasattr(command, "commands"):
             waiting.extend(command.commands.values())
-        else:
+        if not hasattr(command, "commands") or command.invoke_without_command:
             command.callback = lambda **_: None
     root.main([*arguments], prog_name="journal-postfix", standalone_mode=False)
 
