@@ -28,6 +28,7 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "known_names": "SELECT, INSERT, UPDATE",
     "erasures": "SELECT",
     "erasure_key": "SELECT",
+    "pseudonymised": "SELECT",
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }
@@ -44,6 +45,7 @@ READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
         "noqueue",
         "tls_sessions",
         "known_names",
+        "pseudonymised",
         "sink_positions",
         "schema_migrations",
     ),

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
 from schemas.timestamps import to_text
-from sinks import purging
+from sinks import owning, purging
 from sinks.connecting import connect
 from sinks.purging import cutoffs, purge
 from sinks.writing import Writer
@@ -139,9 +139,9 @@ def test_sinks_write_on_meanwhile_and_what_is_young_stays(settings: Settings, qu
 def test_a_table_that_is_in_use_for_long_is_told(
     settings: Settings, writer: Writer, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "_TRIES", 2)
+    monkeypatch.setattr(owning, "TRIES", 2)
     monkeypatch.setattr(purging, "_LOCK_MS", 50)
-    monkeypatch.setattr(purging, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
     store(writer, rows, 95)
     reader = connect(settings.database)
     with reader, reader.cursor() as cursor:
