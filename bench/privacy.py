@@ -2,8 +2,8 @@
 
     python bench/privacy.py [--rows N] [--seconds N]
 
-The tables hold *rows* deliveries of 30 days. A process of its own writes batches of today, as a sink does, all the time;
-its rows a second and its longest batch are told for each phase, and compared with those of a phase in which nothing else
+The tables hold *rows* deliveries of 30 days. A process of its own writes batches of today all the time, as a sink does;
+its rows a second and its longest batch are told for each phase, and compared with a phase in which nothing else
 happens.
 """
 

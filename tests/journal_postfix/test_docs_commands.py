@@ -110,3 +110,8 @@ def test_a_link_leads_to_a_page_and_its_heading(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
             assert heading in slugs, f"{target}#{heading}"
+
+
+def test_the_list_of_pages_has_every_page() -> None:
+    listed = re.findall(r"\]\(([^)#]+)", (ROOT / "docs/README.md").read_text(encoding="utf-8"))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= set(listed)

@@ -96,8 +96,12 @@ def words(command: Command, environment: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("command", SHORT, ids=named)
-def test_a_command_that_ends_does_what_it_is_shown_for(command: Command, workshop: dict[str, str]) -> None:
-    result = CliRunner().invoke(application, words(command, workshop), env=workshop)
+def test_a_command_that_ends_does_what_it_is_shown_for(
+    command: Command, workshop: dict[str, str], data_dir: Path
+) -> None:
+    # Where a command brings a Kafka and a PostgreSQL of its own: the latter's user may enter that folder.
+    environment = workshop | {"JOURNAL_POSTFIX_DATA_DIR": str(data_dir)}
+    result = CliRunner().invoke(application, words(command, workshop), env=environment)
     assert result.exit_code == 0, result.output
     assert result.output or command.name in {"topics", "migrate"}
 
