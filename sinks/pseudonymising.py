@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
-from psycopg2.sql import SQL, Composed, Identifier
+from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.merging import merge_deliveries
@@ -25,7 +25,7 @@ from sinks.day_partitions import PARTITIONED
 from sinks.erasures import LOCK
 from sinks.known_names import names_of, store
 from sinks.owning import insist, owning
-from sinks.pseudonyms import Pseudonyms
+from sinks.pseudonyms import DIGITS, Pseudonyms
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
 from sinks.writing import query
 
@@ -68,6 +68,8 @@ class _Table(msgspec.Struct, frozen=True):
     time: str
     changed: tuple[str, ...]
     """Columns that are set; none where they belong to the key: those rows are stored anew."""
+    clear: Composed | SQL = SQL("true")
+    """The condition of rows to look at."""
 
     def key_of(self, row: Any) -> tuple[Any, ...]:
         """Return the key of a record."""
@@ -91,7 +93,15 @@ _TABLES: Final = (
             "orig_client", "discard_reply", "reject_reply", "subject", "verp_id",
         ),
     ),
-    _Table(TO, ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"), "arrived_at", ()),
+    _Table(
+        TO,
+        ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"),
+        "arrived_at",
+        (),
+        # What sinks write now is not locked before they do: what is stored anew takes its place among their rows in
+        # the order of keys, and nobody waits for somebody who waits for him.
+        SQL("recipient !~ {}").format(Literal(f"^~[0-9a-f]{{{DIGITS}}}(@|$)")),
+    ),
     _Table(
         NOQUEUE,
         ("at", "host", "digest"),
@@ -199,6 +209,7 @@ class _Day:
         """Rewrite the next rows behind the key *last*; return the key of the last one (None: no more), and how many."""
         where, given = table.within(self._first, self._after)
         key = SQL(", ").join(map(Identifier, table.key))
+        where += SQL(" AND ") + table.clear
         if last:
             where += SQL(" AND ({}) > ({})").format(key, SQL(", ").join(SQL("%s") for _ in last))
         rest = SQL("WHERE {} ORDER BY {} LIMIT {} FOR UPDATE").format(where, key, SQL(str(_ROWS_AT_ONCE)))

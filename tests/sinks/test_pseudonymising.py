@@ -72,7 +72,7 @@ def versions(rows: Any, at: str, queue_id: str, seed: int) -> list[Any]:
     for recipient in draw.sample(PEOPLE, 3):
         for number in range(3):
             tried = to_text((int((NOW - timedelta(days=1)).timestamp()) + number) * 1_000_000)
-            reply = f"450 <{recipient}>: {'over quota ' * draw.randrange(16)}{recipient} in /home/anna"
+            reply = f"450 <{recipient}>: {'over quota ' * draw.randrange(16)}<{recipient}> again"
             said.append(rows.delivery(at, **name, recipient=recipient, last_attempt_at=tried, status="deferred",
                                       number=number, reply=reply))  # fmt: skip
     return said
@@ -273,7 +273,8 @@ def test_known_names_are_those_that_rows_hold(settings: Settings, writer: Writer
 
 def test_the_owner_still_finds_a_person_by_the_key(settings: Settings, writer: Writer, query: Any, rows: Any) -> None:
     """With the statement of the page on personal data."""
-    writer.write(rows.batch(rows.delivery(ago(30), recipient="Anna@Example.org"), rows.delivery(ago(30))), {})
+    to = [rows.delivery(ago(30), recipient=name) for name in ("Anna@Example.org", "bob@example.org")]
+    writer.write(rows.batch(rows.message(ago(30)), *to), {})
     pseudonymise(settings, day(29), silent)
     [statement] = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(query(statement)) == 1
