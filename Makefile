@@ -24,7 +24,7 @@ faults: $(VENV)/.development ## inject every fault, 20 times and more; FAST=1 fo
 	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest tests/faults
 
 bench: $(VENV)/.development ## measure every stage, 20 minutes on a quiet machine; bench/*.py --help say what each can do
-	set -e; for bench in parse producer stream sink pipeline latency recovery queries; do \
+	set -e; for bench in parse producer stream sink privacy pipeline latency recovery queries; do \
 		echo "== $$bench"; $(BIN)/python bench/$$bench.py $(BENCH_FLAGS); done
 
 lint: $(VENV)/.development ## ruff, mypy, import-linter
