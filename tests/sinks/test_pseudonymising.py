@@ -15,7 +15,7 @@ from schemas.deliveries import DeliveryTo
 from schemas.errors import TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
 from schemas.timestamps import to_text
-from sinks import owning, pseudonymising
+from sinks import owning, renaming
 from sinks.connecting import connect
 from sinks.erasing import erase
 from sinks.erasures import LOCK
@@ -139,7 +139,7 @@ def test_a_day_that_was_broken_off_is_gone_on_with(
 ) -> None:
     for number in range(10):
         writer.write(rows.batch(*versions(rows, ago(31), f"A{number:09}", number)), {})
-    monkeypatch.setattr(pseudonymising, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(renaming, "_ROWS_AT_ONCE", 4)
     done = []
 
     def stop_after(_: Any, batch: Any) -> None:
@@ -148,7 +148,7 @@ def test_a_day_that_was_broken_off_is_gone_on_with(
             raise psycopg2.OperationalError("the server went away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pseudonymising, "_store_names", stop_after)
+        patch.setattr(renaming, "_store_names", stop_after)
         with pytest.raises(TryAgainLaterError, match="run it again"):
             pseudonymise(settings, day(29), silent)
     assert clear(query) != []
@@ -184,7 +184,7 @@ def test_sinks_that_write_the_day_meanwhile_bring_nobody_back(settings: Settings
     first.write(rows.batch(*old), {})
     first.close()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pseudonymising, "_ROWS_AT_ONCE", 10)
+        patch.setattr(renaming, "_ROWS_AT_ONCE", 10)
         threads = [threading.Thread(target=load, args=(number,)) for number in (0, 1)]
         for thread in threads:
             thread.start()
@@ -313,7 +313,7 @@ def test_what_is_young_and_what_is_dropped_are_no_matter(
 def test_a_sink_that_stands_still_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owning, "TRIES", 2)
     monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(pseudonymising, "_LOCK_MS", 50)
+    monkeypatch.setattr(renaming, "_LOCK_MS", 50)
     sink = connect(settings.database)
     with sink, sink.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
