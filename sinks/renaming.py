@@ -138,7 +138,7 @@ class Day:
             rows = read_rows(cursor, table.staged, table.staged.target, rest, (*given, *last))
             if not rows:
                 return None, 0
-            named = [(row, new) for row in rows if (new := _renamed(pseudonyms, row)) != row]
+            named = [(row, new) for row in rows if (new := renamed(pseudonyms, row)) != row]
             if named:
                 # By the key, always: the planner knows nothing of what is staged.
                 cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
@@ -189,7 +189,7 @@ class Day:
         _store_names(cursor, batch)
 
 
-def _renamed(pseudonyms: Pseudonyms, row: Any) -> Any:
+def renamed(pseudonyms: Pseudonyms, row: Any) -> Any:
     """Return *row* with pseudonyms."""
     if isinstance(row, Rejection):
         return pseudonyms.rejection(row)

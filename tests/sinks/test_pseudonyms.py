@@ -10,6 +10,7 @@ from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.merging import attempt_entry, merge_deliveries
 from schemas.tls_sessions import TlsSession
 from sinks.pseudonyms import Pseudonyms, network
+from sinks.renaming import TABLES, Table, renamed
 
 AT = "2026-11-22T06:00:00.000000Z"
 LATER = "2026-11-22T07:00:00.000000Z"
@@ -208,3 +209,39 @@ def test_a_session_names_no_client(pseudonyms: Pseudonyms, direction: str, chang
     )  # fmt: skip
     assert (pseudonyms.session(row) != row) is changes
     assert ("192.0.2.7" in repr(pseudonyms.session(row))) is not changes
+
+
+NAME_NOBODY = {
+    DeliveryFrom: {
+        "host", "queue_id", "arrived_at", "origin", "size", "recipient_count", "message_id", "resent_message_id",
+        "sasl_method", "uid", "service", "instance", "pid", "protocol", "orig_queue_id", "parent_queue_id",
+        "parent_reason", "queued_at", "removed_at", "expired_at", "deleted_at", "held_at", "released_at",
+        "requeued_at", "cancelled_at", "discarded_at", "rejected_at", "reject_stage", "reject_reason",
+    },
+    DeliveryTo: {
+        "host", "queue_id", "arrived_at", "origin", "last_attempt_at", "status", "number", "parser", "service", "dsn",
+        "relay", "delay", "delays", "connection_use", "tls", "queued_as", "next_queue_id", "stage", "code", "reason",
+        "pid", "first_attempt_at", "attempts",
+    },
+    Rejection: {
+        "host", "at", "digest", "parser", "service", "instance", "pid", "action", "stage", "code", "dsn", "reason",
+        "protocol",
+    },
+    TlsSession: {
+        "host", "at", "digest", "parser", "service", "instance", "pid", "direction", "trust", "reused", "ended",
+        "protocol", "cipher",
+    },
+}  # fmt: skip
+"""Fields that stay. A new field is here, or `Pseudonyms` changes it."""
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.staged.target)
+def test_every_field_stays_or_becomes_a_pseudonym(pseudonyms: Pseudonyms, table: Table) -> None:
+    entry = f"{AT}\t1\t0000000001\tdeferred\t4.2.0\tmx\t<anna@example.org> is over quota"
+    odd = {"history": [entry], "direction": "from", "client_address": "192.0.2.7", "peer_address": "192.0.2.7"}
+    fields = [field for field in table.staged.record.__struct_fields__ if field != "version"]
+    row = table.staged.record(**{field: odd.get(field, "x <anna@example.org> [192.0.2.7]") for field in fields})
+    new = renamed(pseudonyms, row)
+    changed = {field for field in fields if getattr(new, field) != getattr(row, field)}
+    assert changed == set(fields) - NAME_NOBODY[table.staged.record]
+    assert changed == set(table.changed) or not table.changed
