@@ -16,7 +16,7 @@ from schemas.settings import RetentionSettings, Settings
 from sinks import withholding
 from sinks.day_partitions import PARTITIONED
 from sinks.owning import owning
-from sinks.pseudonyms import Pseudonyms
+from sinks.pseudonyms import MADE, Pseudonyms
 from sinks.renaming import TABLES, Day, Table, prepare
 
 _FIRST_DAY: Final = """
@@ -25,6 +25,18 @@ FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = ANY(%s::regclass[]) AND relname ~ '_[0-9]{8}$'
 """
 _STATE: Final = "SELECT before, done FROM pseudonymised"
+
+_NAMES_AT_ONCE: Final = 10_000
+_OLD_NAMES: Final = """
+SELECT kind, name FROM known_names
+WHERE seen < %s AND name !~ %s AND (kind, name) > (%s, %s)
+ORDER BY kind, name
+LIMIT %s
+"""
+_FORGET: Final = """
+DELETE FROM known_names USING unnest(%s::text[], %s::text[]) AS gone (kind, name)
+WHERE known_names.kind = gone.kind AND known_names.name = gone.name AND seen < %s
+"""
 
 Tell = Callable[[str], None]
 
@@ -97,13 +109,14 @@ def _count(connection: Connection, table: Table, days: Sequence[tuple[date | Non
 
 def _forget_names(connection: Connection, before: date, pseudonyms: Pseudonyms) -> int:
     """Forget the names that no sink has written since *before*, but for those that are pseudonyms; return how many."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT kind, name FROM known_names WHERE seen < %s", (before,))
-        gone = [(kind, name) for kind, name in cursor if pseudonyms.name(kind, name) != name]
-        kinds, names = [kind for kind, _ in gone], [name for _, name in gone]
-        cursor.execute(
-            "DELETE FROM known_names USING unnest(%s::text[], %s::text[]) AS gone (kind, name) "
-            "WHERE known_names.kind = gone.kind AND known_names.name = gone.name AND seen < %s",
-            (kinds, names, before),
-        )
-        return cursor.rowcount
+    forgotten, last = 0, ("", "")
+    while True:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_OLD_NAMES, (before, MADE, *last, _NAMES_AT_ONCE))
+            found = cursor.fetchall()
+            gone = [name for name in found if pseudonyms.name(*name) != name[1]]
+            cursor.execute(_FORGET, (*map(list, zip(*gone, strict=True)), before) if gone else ([], [], before))
+            forgotten += cursor.rowcount
+        if len(found) < _NAMES_AT_ONCE:
+            return forgotten
+        last = found[-1]

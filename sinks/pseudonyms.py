@@ -23,6 +23,9 @@ DIGITS: Final = 20
 ERASED: Final = "erased.invalid"
 """Domain of those who were erased: theirs are no names any more."""
 
+MADE: Final = rf"^~[0-9a-f]{{{DIGITS}}}([@.]|$)"
+"""Regular expression, also PostgreSQL's: an address, a client's name or a word that is a pseudonym."""
+
 _is_made: Final = re.compile(rf"~[0-9a-f]{{{DIGITS}}}").fullmatch
 _REMEMBERED: Final = 100_000
 _NO_PERSON: Final = frozenset({"unknown", "localhost"})

@@ -17,7 +17,7 @@ from schemas.settings import RetentionSettings, Settings
 from sinks.day_partitions import LOCK, PARTITIONED
 from sinks.owning import insist, owning
 
-_LOCK_MS: Final = 1000
+_LOCK_MS: Final = 500
 """How long to wait for a table's lock: sinks that come after us wait as well."""
 _WAIT: Final = "(a long query, a dump?): purge again when that has ended"
 _ROWS_AT_ONCE: Final = 10_000

@@ -19,7 +19,7 @@ from sinks.batches import Batch
 from sinks.erasures import LOCK
 from sinks.known_names import names_of, store
 from sinks.owning import insist
-from sinks.pseudonyms import DIGITS, Pseudonyms
+from sinks.pseudonyms import MADE, Pseudonyms
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
 from sinks.writing import query
 
@@ -77,7 +77,7 @@ TABLES: Final = (
         (),
         # What sinks write now is not locked before they do: what is stored anew takes its place among their rows in
         # the order of keys, and nobody waits for somebody who waits for him.
-        SQL("recipient !~ {}").format(Literal(f"^~[0-9a-f]{{{DIGITS}}}(@|$)")),
+        SQL("recipient !~ {}").format(Literal(MADE)),
     ),
     Table(
         NOQUEUE,

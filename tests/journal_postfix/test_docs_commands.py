@@ -45,6 +45,13 @@ def test_a_command_of_the_documentation_exists_with_its_flags(command: Command) 
     parse(*command.arguments)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_stand_in_blocks_that_are_looked_at(page: Path) -> None:
+    blocks = re.findall(r"^```([a-z]*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    calling = {language for language, body in blocks if re.search(r"^(?:\$ )?journal-postfix ", body, re.MULTILINE)}
+    assert calling <= {"console", "sh"}
+
+
 def test_the_pages_have_commands_of_every_kind() -> None:
     assert len(COMMANDS) > 60
     assert {command.name for command in COMMANDS} >= {*READ_ONLY, "up", "demo", "produce journal", "stream", "sink"}

@@ -152,6 +152,33 @@ def test_a_table_that_is_in_use_for_long_is_told(
     assert len(purge(settings, cutoffs(RetentionSettings(), None, NOW), silent)[0].days) == 1
 
 
+def test_a_long_query_holds_up_purge_and_no_sink(
+    settings: Settings, writer: Writer, query: Any, rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Purge waits for the table for a moment, lets sinks through, and tries again, until the query has ended."""
+    monkeypatch.setattr(owning, "TRIES", 10_000)
+    monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(purging, "_LOCK_MS", 50)
+    store(writer, rows, 95)
+    found: list[Any] = []
+    reader = connect(settings.database)
+    with reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM delivery_from")
+        before = cutoffs(RetentionSettings(), None, NOW)
+        thread = threading.Thread(target=lambda: found.extend(purge(settings, before, silent)))
+        thread.start()
+        waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+        while query(waits) == [(False,)]:
+            pass
+        for number in range(5):
+            writer.write(rows.batch(rows.message(ago(0), queue_id=f"A{number}")), {})
+        assert query("SELECT count(*) FROM delivery_from WHERE arrived_at >= %s", ago(1)) == [(5,)]
+        assert found == []
+    thread.join()
+    reader.close()
+    assert [len(gone.days) for gone in found] == [1, 1, 1, 1, 0]
+
+
 def test_ages_count_whole_days_and_none_means_for_ever() -> None:
     before = cutoffs(RetentionSettings(rejects_days=0), None, NOW)
     assert before["delivery_from"] == NOW.replace(hour=0) - timedelta(days=90)
