@@ -290,6 +290,9 @@ class RetentionSettings(_Section):
     tls_sessions_days: int = Field(
         90, ge=0, le=36_500, description="days that the encryption of connections stays; 0: ever"
     )
+    pseudonymise_days: int = Field(
+        0, ge=0, le=36_500, description="days after which rows name nobody: pseudonyms for people and clients; 0: never"
+    )
 
 
 class MetricsSettings(_Section):

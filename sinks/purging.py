@@ -4,30 +4,23 @@ A row that comes late for a day that is gone is stored all the same, in the part
 goes with the next purge.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
-import psycopg2
-import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.sql import SQL, Identifier
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
-from sinks.connecting import connect
 from sinks.counts import forget_day, forget_nothing
 from sinks.day_partitions import LOCK, PARTITIONED
+from sinks.owning import insist, owning
 
-_LOCK_MS: Final = 1000
+_LOCK_MS: Final = 500
 """How long to wait for a table's lock: sinks that come after us wait as well."""
-_TRIES: Final = 30
-_PAUSE_SECONDS: Final = 2.0
-"""Between tries: sinks go on meanwhile."""
+_WAIT: Final = "(a long query, a dump?): purge again when that has ended"
 _ROWS_AT_ONCE: Final = 10_000
 """Of the partitions that hold many days: no transaction is long."""
 
@@ -87,7 +80,7 @@ def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry
     Raises ConfigurationError (not the owner, no tables) and TryAgainLaterError (the server went away, or somebody
     holds a table for a minute). What went until then is gone; the next purge goes on.
     """
-    with _connected(settings) as connection:
+    with owning(settings, "purge") as connection:
         found = [
             _purge_table(connection, table, before[table], tell, dry_run) for table in PARTITIONED if table in before
         ]
@@ -96,30 +89,13 @@ def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry
         return found
 
 
-@contextmanager
-def _connected(settings: Settings) -> Iterator[Connection]:
-    database = settings.database
-    connection = connect(database)
-    try:
-        yield connection
-    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
-        raise ConfigurationError(
-            f"role {database.user or '(default)'} may not purge database {database.dbname}: {_line(error)}; run it as "
-            "the owner of the tables, who migrates them"
-        ) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise TryAgainLaterError(f"cannot purge database {database.dbname}: {_line(error)}; run it again") from error
-    finally:
-        connection.close()
-
-
 def _purge_table(connection: Connection, table: str, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
     with connection, connection.cursor() as cursor:
         cursor.execute(_DAYS, (table, table, before.date()))
         partitions = cursor.fetchall()
     for number, (name, size, _) in enumerate(partitions, 1):
         if not dry_run:
-            _insist(partial(_drop, connection, table, name), name)
+            insist(partial(_drop, connection, table, name), f"{name} is in use, and was for a minute {_WAIT}")
         tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
     rows = sum(rows for _, _, rows in partitions)
     for name in (f"{table}_earlier", f"{table}_later"):
@@ -170,22 +146,3 @@ def _purge_rows(
             deleted += cursor.rowcount
             if cursor.rowcount < _ROWS_AT_ONCE:
                 return deleted
-
-
-def _insist(work: Callable[[], None], name: str) -> None:
-    """Do *work*, again while somebody holds the table. Raises TryAgainLaterError."""
-    for left in reversed(range(_TRIES)):
-        try:
-            work()
-        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
-            if not left:
-                raise TryAgainLaterError(
-                    f"{name} is in use, and was for a minute (a long query, a dump?): purge again when that has ended"
-                ) from error
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -30,6 +30,7 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(COUNT_TABLES, "SELECT, INSERT, UPDATE"),
     "erasures": "SELECT",
     "erasure_key": "SELECT",
+    "pseudonymised": "SELECT",
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }
@@ -47,6 +48,7 @@ READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
         "tls_sessions",
         "known_names",
         *COUNT_TABLES,
+        "pseudonymised",
         "sink_positions",
         "schema_migrations",
     ),
