@@ -154,7 +154,7 @@ def counted(settings: Settings, schema: str, *, anew: bool = False) -> dict[str,
                 f"HAVING sum({counts.number}) <> 0 ORDER BY {key}"
             )
             found[counts.table] = cursor.fetchall()
-            assert found[counts.table] or counts.table == "client_counts"
+            assert found[counts.table] or counts.table in {"client_counts", "trouble_counts"}, "this mail is no trouble"
         return found
 
 
