@@ -279,8 +279,9 @@ CREATE INDEX delivery_from_stopped ON delivery_from (arrived_at)
 CREATE INDEX delivery_from_unqueued ON delivery_from (arrived_at)
     WHERE queued_at IS NULL OR cancelled_at IS NOT NULL OR discarded_at IS NOT NULL OR rejected_at IS NOT NULL;
 DROP INDEX delivery_to_unsent;
-CREATE INDEX delivery_to_unusual ON delivery_to (status, arrived_at)
-    WHERE status <> 'sent' OR delay >= 60 OR service = 'discard' OR service LIKE '%/discard';
+CREATE INDEX delivery_to_unusual ON delivery_to (status, arrived_at) WHERE status <> 'sent' OR delay >= 60;
+CREATE INDEX delivery_to_discarded ON delivery_to (arrived_at)
+    WHERE status = 'sent' AND (service = 'discard' OR service LIKE '%/discard');
 
 COMMENT ON TABLE delivery_counts IS
     'Deliveries, counted: by the hour in which their message arrived, host, status as logged and reason. Sum over shard.';

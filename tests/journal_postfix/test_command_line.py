@@ -97,8 +97,12 @@ def test_what_is_wrong_is_said_in_one_line_and_with_exit_code_2(arguments: tuple
 
 
 @pytest.mark.parametrize(
-    "arguments", [("deliveries", "--limit", "-1"), ("deliveries", "--format", "xml"), ("nonsense",), ("trace",)]
-)
+    "arguments",
+    [
+        ("deliveries", "--limit", "-1"), ("deliveries", "--format", "xml"), ("nonsense",), ("trace",),
+        ("stats", "--since", "1d"),
+    ],
+)  # fmt: skip
 def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
 

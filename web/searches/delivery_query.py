@@ -83,16 +83,19 @@ _JOINED_KEYS: Final = (
 _MOST_ONE_BY_ONE: Final = 30_000
 """Rows a day of the side of which fewer fit; with more, the other side as a whole is read sooner."""
 
-# Conditions for both sides: from the side of which fewer rows fit, row by row to the other one. Left to itself, the
-# planner may read the heavy side as a whole, since it takes two conditions to be rarer together than they are.
+# Conditions for both sides: from the side of which fewer rows fit, newest first and row by row to the other one, until
+# there are enough. Left to itself, the planner may read the heavy side as a whole, since it takes two conditions to be
+# rarer together than they are.
 _FROM_MESSAGES_TO_RECIPIENTS: Final = (
-    "SELECT t.* FROM (SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {messages} OFFSET 0) AS f "
+    "SELECT t.* FROM (SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {messages} "
+    "ORDER BY f.arrived_at DESC, f.queue_id DESC, f.host DESC OFFSET 0) AS f "
     "CROSS JOIN LATERAL (SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
     "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host AND {recipients} OFFSET 0) AS t"
 )
 _FROM_RECIPIENTS_TO_MESSAGES: Final = (
     "SELECT t.* FROM (SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
-    "WHERE {recipients} OFFSET 0) AS t CROSS JOIN LATERAL (SELECT FROM delivery_from f "
+    "WHERE {recipients} ORDER BY t.arrived_at DESC, t.queue_id DESC, t.host DESC OFFSET 0) AS t "
+    "CROSS JOIN LATERAL (SELECT FROM delivery_from f "
     "WHERE f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host AND {messages} OFFSET 0) AS f"
 )
 

@@ -108,13 +108,18 @@ SELECT top.client_address, n.client_name, top.rejects
 FROM (
     SELECT client_address, sum(rejects)::bigint AS rejects
     FROM (
-        SELECT client_address, rejects FROM client_counts WHERE day >= %(first)s AND day < %(last)s
+        SELECT client_address, sum(rejects) AS rejects
+        FROM client_counts
+        WHERE day >= %(first)s AND day < %(last)s
+        GROUP BY client_address -- each part by itself: they are few then
         UNION ALL
-        SELECT client_address, 1 FROM noqueue
+        SELECT client_address, count(*) FROM noqueue
         WHERE at >= %(since)s AND at < %(first)s AND action = ANY(%(refusing)s)
+        GROUP BY client_address
         UNION ALL
-        SELECT client_address, 1 FROM noqueue
+        SELECT client_address, count(*) FROM noqueue
         WHERE at >= %(last)s AND at < %(until)s AND action = ANY(%(refusing)s)
+        GROUP BY client_address
     ) AS counted
     WHERE client_address IS NOT NULL
     GROUP BY client_address
