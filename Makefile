@@ -30,8 +30,8 @@ test: $(VENV)/.development ## run all tests, with real Postfix, journald, Kafka 
 faults: $(VENV)/.development ## inject every fault, 20 times and more; FAST=1 for the short form, FAULT_SEED=N repeats a run
 	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest tests/faults
 
-bench: $(VENV)/.development ## measure every stage, 20 minutes on a quiet machine; bench/*.py --help say what each can do
-	set -e; for bench in parse producer stream sink pipeline latency recovery queries; do \
+bench: $(VENV)/.development ## measure every stage, half an hour on a quiet machine; bench/*.py --help say what each can do
+	set -e; for bench in parse producer stream sink replay privacy pipeline latency recovery scaling queries; do \
 		echo "== $$bench"; $(BIN)/python bench/$$bench.py $(BENCH_FLAGS); done
 
 lint: $(VENV)/.development ## ruff, mypy, import-linter

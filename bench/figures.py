@@ -72,11 +72,16 @@ class Figures:
 
 
 def arguments(about: str, **numbers: tuple[int, str]) -> argparse.Namespace:
-    """Return the options of a benchmark: *numbers* have a default and a meaning each, beside ``--json``."""
+    """Return the options of a benchmark that has those of `parser_of` only."""
+    return parser_of(about, **numbers).parse_args()
+
+
+def parser_of(about: str, **numbers: tuple[int, str]) -> argparse.ArgumentParser:
+    """Return what reads the options of a benchmark: *numbers*, with a default and a meaning each, and ``--json``."""
     parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     for name, (default, meaning) in numbers.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=int, default=default, metavar="N", help=f"{meaning} ({default:,})"
         )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    return parser.parse_args()
+    return parser

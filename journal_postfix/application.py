@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from journal_postfix import __version__
-from journal_postfix.commands import dead_letters, look, operate, pipeline, privacy, produce, statistics
+from journal_postfix.commands import dead_letters, look, operate, pipeline, privacy, produce, replay, statistics, top
 from journal_postfix.manual import page
 from journal_postfix.settings_flags import PANEL, with_flags, with_settings
 
@@ -82,6 +82,7 @@ def _add(panel: str, *functions: Callable[..., None]) -> None:
 _add(PIPELINE, pipeline.up, pipeline.demo, pipeline.stream, pipeline.sink)
 application.add_typer(produce.application, name="produce", rich_help_panel=PIPELINE)
 _add(LOOK, look.deliveries, look.rejects, look.trace)
-_add(OPERATE, operate.check, operate.topics, operate.acls, operate.roles, operate.migrate, statistics.stats)
+_add(OPERATE, operate.check, operate.topics, operate.acls, operate.roles, operate.migrate, statistics.stats, top.top)
 _add(OPERATE, privacy.purge, privacy.erase)
+application.add_typer(replay.application, name="replay", rich_help_panel=OPERATE)
 application.add_typer(dead_letters.application, name="dead-letters", rich_help_panel=OPERATE)

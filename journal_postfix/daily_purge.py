@@ -1,4 +1,4 @@
-"""What ``up`` does once a day for its own database: it drops what is older than the settings let it stay."""
+"""What ``up`` does once a day for its own database: it drops, or pseudonymises, what is older than the settings say."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas.errors import JournalPostfixError
 from schemas.settings import Settings
-from sinks import purging
+from sinks import pseudonymising, purging
 
 _DAY_SECONDS: Final = 86_400.0
 _FIRST_AFTER_SECONDS: Final = 600.0
@@ -28,6 +28,8 @@ class DailyPurge:
         self._running: threading.Thread | None = None
         if settings.retention.deliveries_days:
             tell(f"Mail is forgotten after {settings.retention.deliveries_days} days (retention.deliveries_days).")
+        if settings.retention.pseudonymise_days:
+            tell(f"Names become pseudonyms after {settings.retention.pseudonymise_days} days.")
 
     def step(self) -> None:
         """Begin a purge if one is due."""
@@ -43,12 +45,19 @@ class DailyPurge:
             self._running.join()
 
     def _purge(self) -> None:
-        before = purging.cutoffs(self._settings.retention, None, datetime.now(UTC))
+        retention, now = self._settings.retention, datetime.now(UTC)
         try:
-            found = purging.purge(self._settings, before, lambda line: None)  # noqa: ARG005 - the sum is enough
+            found = purging.purge(self._settings, purging.cutoffs(retention, None, now), _silent)
+            renamed = pseudonymising.pseudonymise(self._settings, pseudonymising.border(retention, now), _silent)
         except JournalPostfixError as error:
             self._tell(f"purge: {error}")
             return
         days = sum(len(gone.days) for gone in found)
         if days:
             self._tell(f"purge: {days} day partitions dropped")
+        if rows := sum(table.rows for table in renamed):
+            self._tell(f"purge: {rows:,} rows pseudonymised")
+
+
+def _silent(_: str) -> None:
+    """Take a line of progress: the sums are enough."""

@@ -9,6 +9,7 @@ from typing import Final
 
 import typer
 
+from journal_postfix import logs
 from journal_postfix.rendering.characters import plain, plain_lines
 from schemas.errors import ConfigurationError, JournalPostfixError
 
@@ -30,9 +31,17 @@ def exit_code_of(error: JournalPostfixError) -> int:
     return WRONG_USE if isinstance(error, ConfigurationError) else FAILED
 
 
-def complain(message: str) -> None:
-    """Write *message* to stderr as one line, whatever is in it."""
-    sys.stderr.write(f"{PREFIX}{plain(' '.join(message.split()))}\n")
+def complain(message: str, error: BaseException | None = None) -> None:
+    """Write *message* to stderr as one line, whatever is in it but passwords; after the traceback of *error*, if given.
+
+    A stage that logs as JSON says it so.
+    """
+    line = logs.without_secrets(" ".join(message.split()))
+    if logs.last_words(line, error):
+        return
+    if error is not None:
+        sys.stderr.write(plain_lines(logs.redacted("".join(traceback.format_exception(error)))))
+    sys.stderr.write(f"{PREFIX}{plain(line)}\n")
     sys.stderr.flush()
 
 
@@ -55,8 +64,6 @@ def reported(*, tracebacks: bool) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
             raise
-        if tracebacks:
-            sys.stderr.write(plain_lines(traceback.format_exc()))
         hint = "" if tracebacks else "; --log-level debug shows the traceback"
-        complain(f"unexpected {type(error).__name__}: {error}{hint}")
+        complain(f"unexpected {type(error).__name__}: {error}{hint}", error if tracebacks else None)
         raise typer.Exit(FAILED) from None

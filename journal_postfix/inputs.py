@@ -61,7 +61,6 @@ def default_inputs(logs: tuple[Path, ...] = MAIL_LOGS, journals: tuple[Path, ...
 
 def stages_of(settings: Settings, inputs: Inputs, *, follow: bool) -> list[Stage]:
     """Return the stages in the order of the flow: producers (one for each kind of input), stream, sink."""
-    environment = environment_of(settings.model_copy(update={"log_format": "json"}), os.environ)
     program = (sys.executable, "-m", "journal_postfix")
     following = ("--follow",) if follow else ()
     year = () if inputs.year is None else ("--year", str(inputs.year))
@@ -72,18 +71,30 @@ def stages_of(settings: Settings, inputs: Inputs, *, follow: bool) -> list[Stage
         producers["journal"] = following
     if inputs.stdin:
         producers["stdin"] = ()
-    return [
+    stages = [
         *(
             Stage(
                 name=f"produce-{kind}",
                 command=(*program, "produce", kind, "--report", *flags),
-                environment=environment,
+                environment={},
                 finite=not follow or kind == "stdin",
                 restart=kind != "stdin",  # what it had taken from the pipe and not sent is gone with it
                 reads_stdin=kind == "stdin",
             )
             for kind, flags in producers.items()
         ),
-        Stage(name="stream", command=(*program, "stream"), environment=environment, stop_seconds=30),
-        Stage(name="sink", command=(*program, "sink"), environment=environment, stop_seconds=30),
+        Stage(name="stream", command=(*program, "stream"), environment={}, stop_seconds=30),
+        Stage(name="sink", command=(*program, "sink"), environment={}, stop_seconds=30),
     ]
+    return [
+        msgspec.structs.replace(stage, environment=environment_of(_of_stage(settings, number), os.environ))
+        for number, stage in enumerate(stages)
+    ]
+
+
+def _of_stage(settings: Settings, number: int) -> Settings:
+    """Return the settings of a stage: each serves its metrics at a port of its own, the same in every run."""
+    metrics = settings.metrics
+    if metrics.port:
+        metrics = metrics.model_copy(update={"port": min(metrics.port + number, 65_535)})
+    return settings.model_copy(update={"log_format": "json", "metrics": metrics})

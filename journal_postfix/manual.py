@@ -48,16 +48,20 @@ def page(group: Any, version: str, settings_panel: str) -> str:
 def _commands(group: Any, name: str, settings_panel: str, shared: dict[str, Any]) -> Iterator[str]:
     for word, command in group.commands.items():
         path = f"{name} {word}"
+        if not hasattr(command, "commands") or command.invoke_without_command:
+            yield from _section(command, path, settings_panel, shared)
         if hasattr(command, "commands"):
             yield from _commands(command, path, settings_panel, shared)
-            continue
-        own = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-        shared.update({p.name: p for p in own if _panel(p) == settings_panel})
-        own = [parameter for parameter in own if _panel(parameter) != settings_panel]
-        arguments = "".join(rf" \fI{_escaped(_placeholder(p))}\fR" for p in own if p.param_type_name == "argument")
-        yield rf".SS {_escaped(path)}{arguments}"
-        yield from _flowing(_paragraphs(command.help))
-        yield from _options(own)
+
+
+def _section(command: Any, path: str, settings_panel: str, shared: dict[str, Any]) -> Iterator[str]:
+    own = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    shared.update({p.name: p for p in own if _panel(p) == settings_panel})
+    own = [parameter for parameter in own if _panel(parameter) != settings_panel]
+    arguments = "".join(rf" \fI{_escaped(_placeholder(p))}\fR" for p in own if p.param_type_name == "argument")
+    yield rf".SS {_escaped(path)}{arguments}"
+    yield from _flowing(_paragraphs(command.help))
+    yield from _options(own)
 
 
 def _panel(parameter: Any) -> str:

@@ -127,10 +127,12 @@ class WatchedStop(threading.Event):
 
 
 def _check(file: Path) -> None:
-    """See that *file* can be made, and is not there until the stage is ready."""
+    """See that *file* can be made, and is not there until the stage is ready, not even for a moment."""
+    beside = file.with_name(f"{file.name}.check")
     try:
-        file.touch()
-        file.unlink()
+        beside.touch()
+        beside.unlink()
+        file.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot write {file}, which {FILE_VARIABLE} names: {error.strerror}") from None
 

@@ -96,10 +96,14 @@ def with_settings(function: Callable[..., None]) -> Callable[..., None]:
         flags = {name: value for name, value in (context.obj or {}).items() if value is not None}
         own = {name: given.pop(name) for name in list(given) if name == "config" or name in _WHERE}
         flags.update({name: value for name, value in own.items() if value is not None})
+        if context.invoked_subcommand is not None:  # `replay FLAGS diff`: they are that command's
+            context.obj = flags
+            return
         level = str(flags.get("log_level", os.environ.get("JOURNAL_POSTFIX_LOG_LEVEL", "")))
         hold_on()
         with reported(tracebacks=level.lower() == "debug"):
             settings = load(flags.get("config"), nested(flags))
+            logs.hide(logs.secrets_of(settings))
             logs.configure(settings.log_format, settings.log_level)
             function(settings, **given)
 

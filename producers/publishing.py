@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from producers.acknowledgements import Acknowledgements, Stretch
 from producers.broker_errors import explained
+from producers.client import producer
 from schemas.dead_letters import DeadLetter, letter_key
 from schemas.errors import JournalPostfixError, TryAgainLaterError
 from schemas.figures import Figure
-from schemas.kafka import client_config, quiet
 from schemas.keys import partition_of
 from schemas.raw import Position, PositionRecord, RawBatch, encode_batch
 from schemas.settings import Settings
@@ -55,12 +55,12 @@ class Publisher:
         self._acknowledgements = Acknowledgements()
         self._in_flight = 0
         self._saves_in_flight = 0
-        self._batches = self._lines = self._letters = self._acknowledged = 0
+        self._batches = self._lines = self._bytes = self._letters = self._acknowledged = self._retries = 0
         self._acknowledged_at = self._waited = 0.0
         self._saved_at = 0.0
         self._trouble: KafkaError | None = None
         self._failure: JournalPostfixError | None = None
-        self._producer = _producer(settings, self._on_error)
+        self._producer = producer(settings, self._on_error, self._tried_again)
 
     @property
     def in_flight(self) -> int:
@@ -71,17 +71,22 @@ class Publisher:
         """Yield what there is to tell; for any thread."""
         yield Figure("producer_lines_sent_total", self._lines)
         yield Figure("producer_batches_total", self._batches)
+        yield Figure("producer_bytes_total", self._bytes)
+        yield Figure("producer_retries_total", self._retries)
         yield Figure("producer_dead_letters_total", self._letters)
         yield Figure("producer_unacknowledged_bytes", self._in_flight)
         yield Figure("producer_acknowledged_batches_total", self._acknowledged)
         yield Figure("producer_acknowledgement_seconds_total", self._waited)
+        yield Figure("producer_position_age_seconds", self._acknowledgements.unsaved_seconds)
         if self._acknowledged_at:
             yield Figure("producer_acknowledged_timestamp_seconds", self._acknowledged_at)
 
     def send(self, partition: int, batch: RawBatch) -> None:
         """Send a batch; wait for room first. Raises TryAgainLaterError, ConfigurationError and StoppedError."""
-        self._send(self._raw, partition, None, encode_batch(batch), self._acknowledgements.sent)
+        value = encode_batch(batch)
+        self._send(self._raw, partition, None, value, self._acknowledgements.sent)
         self._batches += 1
+        self._bytes += len(value)
         self._lines += len(batch.lines)
 
     def bury(self, letter: DeadLetter) -> None:
@@ -201,6 +206,11 @@ class Publisher:
         self._saves_in_flight -= 1
         if error is not None:
             self._failed(error, f"write to {message.topic()}")
+        elif not self._saves_in_flight:
+            self._acknowledgements.saved()
+
+    def _tried_again(self, times: int) -> None:
+        self._retries = times
 
     def _failed(self, error: KafkaError, what: str) -> None:
         if self._failure is None:
@@ -216,21 +226,3 @@ class Publisher:
 
     def _reason(self) -> str:
         return self._trouble.str() if self._trouble is not None else "no answer yet"
-
-
-def _producer(settings: Settings, on_error: Any) -> Producer:
-    return Producer(
-        client_config(settings.kafka, "journal-postfix-producer")
-        | {
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": 0,  # never given up
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "reconnect.backoff.max.ms": 1000,  # a broker that is back is found soon
-            "queue.buffering.max.messages": 1_000_000,
-            "queue.buffering.max.kbytes": 2 * settings.producer.buffer_bytes // 1024,
-            "error_cb": on_error,
-            "logger": quiet,
-        }
-    )

@@ -32,6 +32,11 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     queue_id: str
     arrived_at: str
     origin: int = ORIGIN_UNSEEN
+    parser: int = 0
+    """Version of the newest parser that read a line of the message."""
+    older: str | None = None
+    """Fields whose value an older parser read, each with its version: ``client_name:1 sender:2``; none: all are of
+    `parser`. Only of fields that a newer reading replaces (`schemas.merging.READ_FIELDS`)."""
     sender: str | None = None
     """Envelope sender; empty for the null sender ``<>``."""
     size: int | None = None

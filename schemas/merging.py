@@ -4,6 +4,7 @@ The SQL side is ``sinks/migrations``; ``tests/test_merging_agrees.py`` holds the
 text in code point order, which is PostgreSQL's order under ``COLLATE "C"``.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -22,8 +23,17 @@ EARLIEST: Final = frozenset({"queued_at"})
 """Fields of a message of which the smaller value wins; of all others, the greater."""
 
 KEY_FIELDS: Final = ("host", "queue_id", "arrived_at")
-MESSAGE_FIELDS: Final = tuple(f for f in DeliveryFrom.__struct_fields__ if f not in ("version", *KEY_FIELDS))
+MESSAGE_FIELDS: Final = tuple(
+    f for f in DeliveryFrom.__struct_fields__ if f not in ("version", "parser", "older", *KEY_FIELDS)
+)
 """The fields of a message that merge."""
+READ_FIELDS: Final = tuple(
+    f for f in MESSAGE_FIELDS if f not in ("origin", "recipient_count") and not f.endswith("_at")
+)
+"""Those that one line tells: of two readings the newer parser's counts."""
+_GROWING_FIELDS: Final = tuple(f for f in MESSAGE_FIELDS if f not in READ_FIELDS)
+"""Those that more lines make better, whichever parser read them."""
+_older_reading: Final = re.compile(r"(\w+):(\d{1,9})").fullmatch
 
 LATEST_FIELDS: Final = (
     "last_attempt_at", "status", "number", "parser", "service", "dsn", "relay", "reply", "delay", "delays",
@@ -35,7 +45,11 @@ LATEST_FIELDS: Final = (
 
 def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
     """Merge *other*, a version of the same message, into *row*."""
-    for field in MESSAGE_FIELDS:
+    fields = MESSAGE_FIELDS
+    if row.parser != other.parser or row.older is not None or other.older is not None:
+        _merge_readings(row, other)
+        fields = _GROWING_FIELDS
+    for field in fields:
         theirs = getattr(other, field)
         if theirs is None:
             continue
@@ -44,14 +58,49 @@ def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
             setattr(row, field, theirs)
 
 
+def _merge_readings(row: DeliveryFrom, other: DeliveryFrom) -> None:
+    """Give *row* what of both the newer parser read, field by field; what both have of one version is left to merge."""
+    versions, theirs = readings(row), readings(other)
+    for field, version in theirs.items():
+        ours = versions.get(field, -1)
+        if version > ours or (version == ours and getattr(other, field) > getattr(row, field)):
+            setattr(row, field, getattr(other, field))
+            versions[field] = version
+    row.parser = max(row.parser, other.parser)
+    row.older = _older(versions, row.parser)
+
+
+def readings(row: DeliveryFrom) -> dict[str, int]:
+    """Return which version of the parser read each of READ_FIELDS that the row has."""
+    versions = {field: row.parser for field in READ_FIELDS if getattr(row, field) is not None}
+    for entry in (row.older or "").split():
+        found = _older_reading(entry)
+        if found is not None and found[1] in versions:
+            versions[found[1]] = min(int(found[2]), row.parser)
+    return versions
+
+
+def normalise_message(row: DeliveryFrom) -> None:
+    """Make a row that someone else wrote fit to be merged: `older` as a merge would have left it."""
+    if row.older is not None:
+        row.older = _older(readings(row), row.parser)
+
+
+def _older(versions: dict[str, int], parser: int) -> str | None:
+    return " ".join([f"{field}:{version}" for field, version in sorted(versions.items()) if version < parser]) or None
+
+
 def attempt_order(row: DeliveryTo) -> tuple[object, ...]:
     """Return what orders a row's latest attempt among others of its delivery: the entry, and what that leaves out.
 
-    Every field of the attempt takes part, so that two attempts of one order are one attempt. None comes first.
+    Of what was read of one moment the newer parser's comes later, also where it finds a line less final; but what was
+    counted as an attempt stays one. Every field of the attempt takes part, so that two attempts of one order are one
+    attempt. None comes first.
     """
     return (
-        attempt_entry(row), row.reply, row.service, row.delays is not None, row.delays or "", row.delay is not None,
-        row.delay or 0.0, row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
+        row.last_attempt_at, row.status != "rejected", row.parser, attempt_entry(row), row.reply, row.service,
+        row.delays is not None, row.delays or "", row.delay is not None, row.delay or 0.0,
+        row.connection_use is not None, row.connection_use or 0, row.tls is not None, row.tls or "",
         row.queued_as is not None, row.queued_as or "", row.next_queue_id is not None, row.next_queue_id or "",
         row.stage is not None, row.stage or "", row.code is not None, row.code or 0, row.reason is not None,
         row.reason or "", row.pid is not None, row.pid or 0,
@@ -62,7 +111,7 @@ def attempt_entry(row: DeliveryTo) -> str:
     """Return the row's latest attempt as an entry of `DeliveryTo.history`.
 
     Seven fields with tabs between: time, rank, number and parser, status, dsn, relay, reply. Entries sort as the
-    attempts do: by time, then how final they are; of two readings of one line, the newer parser's comes later.
+    attempts of one parser do: by time, then how final they are.
     """
     reply = row.reply[:MAX_ENTRY_REPLY]
     rank = STATUS_RANK.get(row.status, 2)
@@ -103,10 +152,10 @@ def _only_follows(row: DeliveryTo, ours: str, other: DeliveryTo) -> bool:
 def united_history(entries: set[str], latest: str) -> list[str]:
     """Return the history of a row whose attempts are *entries*, of which *latest* is the row's own.
 
-    A log line is one attempt, however many parsers read it. Rejections are capped for themselves: if they could
-    displace attempts, the order of merging would show.
+    A log line is one attempt, however many parsers read it: the newest one's reading is kept. Rejections are capped for
+    themselves: if they could displace attempts, the order of merging would show.
     """
-    lines = {_line_of(entry): entry for entry in sorted(entries)}
+    lines = {_line_of(entry): entry for entry in sorted(entries, key=_by_parser)}
     lines.pop(_line_of(latest), None)
     earlier = sorted(lines.values())
     if len(earlier) <= MAX_HISTORY:
@@ -129,6 +178,12 @@ def normalise_delivery(row: DeliveryTo) -> None:
     if row.history:
         row.history = united_history({*row.history}, attempt_entry(row))
     row.attempts = max(row.attempts, counted_attempts(row))
+
+
+def _by_parser(entry: str) -> tuple[bool, str, str]:
+    """Order the readings of one line, as `attempt_order` does: by the parser's version, as the entry writes it."""
+    _, rank, number = (*entry.split("\t", 3), "", "", "")[:3]
+    return rank != "0", (*number.split(".", 2), "")[1], entry
 
 
 def _line_of(entry: str) -> tuple[str, str]:

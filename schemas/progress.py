@@ -39,6 +39,8 @@ class Progress(msgspec.Struct, kw_only=True):
     """Known lines that bear no message's fate, by class."""
     dead_letters: int = 0
     """Records that were not a batch."""
+    in_flight: int = 0
+    """Queue ids with an unfinished message."""
     letters_in_a_row: int = 0
     """How many of them came last, with no batch after them."""
     unknown: dict[str, UnknownLines] = {}

@@ -290,17 +290,23 @@ class RetentionSettings(_Section):
     tls_sessions_days: int = Field(
         90, ge=0, le=36_500, description="days that the encryption of connections stays; 0: ever"
     )
+    pseudonymise_days: int = Field(
+        0, ge=0, le=36_500, description="days after which rows name nobody: pseudonyms for people and clients; 0: never"
+    )
 
 
 class MetricsSettings(_Section):
     """Where each stage serves metrics for Prometheus, and whether it lives and works."""
 
-    listen: str = Field("127.0.0.1", description="address to listen on; metrics name hosts and topics, no mail")
+    listen: str = Field("127.0.0.1", description="address to listen on; metrics name topics and failing domains")
     port: int | None = Field(
         None,
         ge=0,
         le=65_535,
         description="of /metrics, /healthz, /readyz: each stage and worker takes the first free one on; none: off",
+    )
+    domains: int = Field(
+        20, ge=0, le=200, description="failing recipient domains that a sink's metrics name, at most; 0: none"
     )
 
 

@@ -18,7 +18,7 @@ from schemas.deliveries import (
 )
 from schemas.errors import BadRecordError
 from schemas.keys import SHORT_ID
-from schemas.merging import merge_deliveries, merge_messages, normalise_delivery
+from schemas.merging import merge_deliveries, merge_messages, normalise_delivery, normalise_message
 from schemas.timestamps import to_microseconds, to_text
 from schemas.tls_sessions import TlsSession, decode_tls_session
 from schemas.topics import Topics
@@ -85,6 +85,7 @@ class Batch(msgspec.Struct):
         for field in _MOMENTS:
             if (text := getattr(row, field)) is not None:
                 setattr(row, field, _moment(text))
+        normalise_message(row)
         key = (row.host, row.queue_id, row.arrived_at)
         known = self.messages.get(key)
         if known is None:

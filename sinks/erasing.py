@@ -4,11 +4,9 @@ Every row is looked at, a partition at a time: an address may be quoted in the r
 so that statistics and the fate of other people's mail do.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import psycopg2
@@ -18,21 +16,21 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL, Composed, Identifier
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
-from sinks.connecting import connect
 from sinks.erasures import LOCK, MESSAGE_TEXTS, How, read, unquoted
+from sinks.owning import insist, owning
+from sinks.pseudonyms import pseudonym
+from sinks.staging import selected
 
 SOMEBODY: Final = "erased@erased.invalid"
 """Stands where a text quotes the address in the row of somebody else's mail."""
 
 _ROWS_AT_ONCE: Final = 500
 _LOCK_MS: Final = 2000
-_TRIES: Final = 15
-_PAUSE_SECONDS: Final = 2.0
+_HELD: Final = "a sink holds what has to be changed, and does not go on: look after it, then run this again"
 
 _Row = DeliveryFrom | DeliveryTo | Rejection
-_Done = TypeVar("_Done")
 Tell = Callable[[str], None]
 
 
@@ -94,28 +92,11 @@ def erase(settings: Settings, address: str, how: How, tell: Tell, *, dry_run: bo
     local, at, domain = address.rpartition("@")
     if not local or not at or not domain or any(character.isspace() for character in address):
         raise ConfigurationError(f"{address!r} is no address: give one such as anna@example.org")
-    with _connected(settings) as connection:
+    with owning(settings, "erase") as connection:
         if not dry_run:
-            _insist(partial(_enter, connection, address, how))
+            insist(partial(_enter, connection, address, how), _HELD)
         erasing = _Erasing(connection, address, how, tell, dry_run=dry_run)
         return [*map(erasing.table, _TABLES), erasing.names()]
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[Connection]:
-    database = settings.database
-    connection = connect(database)
-    try:
-        yield connection
-    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
-        raise ConfigurationError(
-            f"role {database.user or '(default)'} may not erase in database {database.dbname}: {_line(error)}; run it "
-            "as the owner of the tables, who migrates them"
-        ) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise TryAgainLaterError(f"cannot erase in database {database.dbname}: {_line(error)}; run it again") from error
-    finally:
-        connection.close()
 
 
 def _enter(connection: Connection, address: str, how: How) -> None:
@@ -141,6 +122,7 @@ class _Erasing:
         self._dry_run = dry_run
         with connection, connection.cursor() as cursor:
             self._erasures = read(cursor)
+        self._pseudonym = f"{pseudonym(self._erasures.digest(address))}@{address.rpartition('@')[2].lower()}"
         if dry_run:
             self._erasures.add(address, how)
 
@@ -158,7 +140,7 @@ class _Erasing:
             keys = self._find(table, partition)
             changed = 0
             for start in range(0, len(keys), _ROWS_AT_ONCE):
-                changed += _insist(partial(self._rewrite, table, keys[start : start + _ROWS_AT_ONCE]))
+                changed += insist(partial(self._rewrite, table, keys[start : start + _ROWS_AT_ONCE]), _HELD)
             if changed:
                 self._tell(f"{partition}: {changed:,} rows ({number} of {len(partitions)})")
             rows += changed
@@ -166,15 +148,15 @@ class _Erasing:
 
     def names(self) -> Count:
         """Forget that the address is known."""
-        which = SQL("{} FROM known_names WHERE lower(name) = lower(%s) OR position(%s IN lower(name)) > 0")
+        which = SQL("{} FROM known_names WHERE lower(name) = lower(%s) OR position(%s IN lower(name)) > 0 OR name = %s")
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(which.format(SQL("SELECT" if self._dry_run else "DELETE")), self._forms())
             return Count("known_names", cursor.rowcount)
 
-    def _forms(self) -> tuple[str, str]:
-        """Return the address as it stands in a text, and as VERP writes it."""
+    def _forms(self) -> tuple[str, str, str]:
+        """Return the address as it stands in a text, as VERP writes it, and as rows of old days have it."""
         address = self._address.lower()
-        return address, "=".join(address.rsplit("@", 1))
+        return address, "=".join(address.rsplit("@", 1)), self._pseudonym
 
     def _find(self, table: _Table, partition: str) -> list[tuple[Any, ...]]:
         """Return the keys of the rows of *partition* that may name the address."""
@@ -187,7 +169,8 @@ class _Erasing:
             cursor.execute(
                 SQL(
                     "SELECT {key} FROM (SELECT {key}, lower(concat_ws(' ', {texts})) AS text FROM {partition} "
-                    "OFFSET 0) AS row WHERE position(%s IN text) > 0 OR position(%s IN text) > 0 ORDER BY {key}"
+                    "OFFSET 0) AS row WHERE position(%s IN text) > 0 OR position(%s IN text) > 0 "
+                    "OR position(%s IN text) > 0 ORDER BY {key}"
                 ).format(key=SQL(", ").join(map(Identifier, table.key)), texts=texts, partition=Identifier(partition)),
                 self._forms(),
             )
@@ -197,7 +180,7 @@ class _Erasing:
         """Change the rows of *keys* in one transaction, as they are by now, in order, as sinks do; return how many."""
         where = SQL(" AND ").join(SQL("{} = %s").format(Identifier(column)) for column in table.key)
         select = SQL("SELECT {} FROM {} WHERE {} {}").format(
-            SQL(", ").join(map(_selected, table.columns)),
+            SQL(", ").join(map(selected, table.columns)),
             Identifier(table.name),
             where,
             SQL("" if self._dry_run else "FOR UPDATE"),
@@ -223,7 +206,10 @@ class _Erasing:
             self._erasures.leave_delivery(record)
         else:
             self._erasures.leave_message(record)
-        left = {column: _unquoted(getattr(record, column), self._address) for column in table.texts}
+        left = {
+            column: _unquoted(_unquoted(getattr(record, column), self._address), self._pseudonym)
+            for column in table.texts
+        }
         return {column: value for column, value in left.items() if value != row[column]}
 
 
@@ -231,12 +217,6 @@ def _unquoted(value: Any, address: str) -> Any:
     if isinstance(value, list):
         return [unquoted(entry, address, SOMEBODY) for entry in value]
     return unquoted(value, address, SOMEBODY) if value else value
-
-
-def _selected(column: str) -> Composed:
-    if column in {"arrived_at", "at", "first_attempt_at", "last_attempt_at"}:
-        return SQL('to_char({}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')').format(Identifier(column))
-    return SQL("{}").format(Identifier(column))
 
 
 def _update(cursor: Cursor, table: _Table, where: Composed, key: Sequence[Any], changes: dict[str, Any]) -> None:
@@ -249,21 +229,3 @@ def _update(cursor: Cursor, table: _Table, where: Composed, key: Sequence[Any], 
         cursor.execute("ROLLBACK TO SAVEPOINT one")
         cursor.execute(SQL("DELETE FROM {} WHERE {}").format(name, where), key)
     cursor.execute("RELEASE SAVEPOINT one")
-
-
-def _insist(work: Callable[[], _Done]) -> _Done:
-    """Do *work*, again while others hold what it needs, and return its outcome. Raises TryAgainLaterError."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return work()
-        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
-            if not left:
-                raise TryAgainLaterError(
-                    "a sink holds what has to be changed, and does not go on: look after it, then run this again"
-                ) from error
-            time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("unreachable")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

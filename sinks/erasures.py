@@ -15,6 +15,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - it is a class
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.merging import merge_deliveries
 from sinks.batches import Batch
+from sinks.pseudonyms import DIGITS, ERASED, pseudonym
 
 LOCK: Final = 7_260_115_374
 """Key of the advisory lock that a sink shares while it writes: who erases waits for those that do not know yet."""
@@ -47,15 +48,26 @@ class Erasures:
         """Take the digests, made with *key*."""
         self._key = key
         self._erased = erased
-        self._digest = lru_cache(maxsize=100_000)(self.digest)
+        self._by_pseudonym: dict[str, bytes] = {}
+        self._digest = lru_cache(maxsize=100_000)(self._digest_of)
 
     def add(self, name: str, how: How) -> None:
         """Take one more, of all times."""
         self._erased = {**self._erased, self.digest(name): Erased("9999", how)}
+        self._by_pseudonym = {}
 
     def digest(self, name: str) -> bytes:
         """Return what stands for an address: the same however its letters are written."""
         return hashlib.sha256(self._key + name.lower().encode("utf-8", "surrogatepass")).digest()
+
+    def _digest_of(self, name: str) -> bytes:
+        """Return the digest of an address, or of the erased one whose pseudonym it is."""
+        if name.startswith("~"):
+            if not self._by_pseudonym:
+                self._by_pseudonym = {pseudonym(digest): digest for digest in self._erased}
+            if (digest := self._by_pseudonym.get(name.rpartition("@")[0])) is not None:
+                return digest
+        return self.digest(name)
 
     def apply(self, batch: Batch) -> bool:
         """Take the erased out of *batch*; tell whether there was somebody."""
@@ -129,7 +141,7 @@ class Erasures:
         made = self._digest(name)
         if how == "remove":  # another one for each message, so that nothing links them
             made = hashlib.sha256(self._key + made + place.encode("utf-8", "surrogatepass")).digest()
-        return f"{made.hex()[:20]}@erased.invalid"
+        return f"{made.hex()[:DIGITS]}@{ERASED}"
 
 
 _WITHIN: Final = r"[\w.!#$%&'*+/=?^`{|}~-]"

@@ -3,12 +3,14 @@
 They are stored before the rows, in a transaction of their own: one too many does no harm.
 """
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
 from typing import Final
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from sinks import erasures
+from sinks import withholding
 from sinks.batches import Batch
 
 MOST_CHARACTERS: Final = 600
@@ -36,6 +38,12 @@ def names_of(batch: Batch) -> set[Name]:
     return {(kind, name) for kind, found in kinds for name in found if name and len(name) <= MOST_CHARACTERS}
 
 
+def store(cursor: Cursor, names: Iterable[Name], today: date) -> None:
+    """Store *names*, of which there is one at least, as written *today*."""
+    kinds, texts = zip(*names, strict=True)
+    cursor.execute(_STORE, (today, list(kinds), list(texts)))
+
+
 class KnownNames:
     """Stores the names of batches, those of a day once."""
 
@@ -46,8 +54,8 @@ class KnownNames:
         self._new: set[Name] = set()
         self._old: set[Name] = set()
 
-    def ensure(self, batch: Batch) -> bool:
-        """Store the names of *batch*, and tell whether the erased were taken out of it for that.
+    def ensure(self, batch: Batch, days: Collection[str]) -> bool:
+        """Store the names of *batch*, whose rows are of *days*; tell whether some were withheld from it for that.
 
         Raises what psycopg2 raises.
         """
@@ -58,11 +66,10 @@ class KnownNames:
         if not names:
             return False
         with self._connection, self._connection.cursor() as cursor:
-            if changed := erasures.read(cursor).apply(batch):
+            if changed := withholding.read(cursor).apply(batch, days):
                 names = names_of(batch) - self._new - self._old
             if names:
-                kinds, texts = zip(*names, strict=True)
-                cursor.execute(_STORE, (today, list(kinds), list(texts)))
+                store(cursor, names, today)
         if len(self._new) >= _REMEMBERED:
             self._old, self._new = self._new, set()
         self._new |= names

@@ -4,29 +4,23 @@ A row that comes late for a day that is gone is stored all the same, in the part
 goes with the next purge.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
-import psycopg2
-import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.sql import SQL, Identifier
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
-from sinks.connecting import connect
+from sinks.counts import forget_day, forget_nothing
 from sinks.day_partitions import LOCK, PARTITIONED
+from sinks.owning import insist, owning
 
-_LOCK_MS: Final = 1000
+_LOCK_MS: Final = 500
 """How long to wait for a table's lock: sinks that come after us wait as well."""
-_TRIES: Final = 30
-_PAUSE_SECONDS: Final = 2.0
-"""Between tries: sinks go on meanwhile."""
+_WAIT: Final = "(a long query, a dump?): purge again when that has ended"
 _ROWS_AT_ONCE: Final = 10_000
 """Of the partitions that hold many days: no transaction is long."""
 
@@ -86,7 +80,7 @@ def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry
     Raises ConfigurationError (not the owner, no tables) and TryAgainLaterError (the server went away, or somebody
     holds a table for a minute). What went until then is gone; the next purge goes on.
     """
-    with _connected(settings) as connection:
+    with owning(settings, "purge") as connection:
         found = [
             _purge_table(connection, table, before[table], tell, dry_run) for table in PARTITIONED if table in before
         ]
@@ -95,55 +89,50 @@ def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry
         return found
 
 
-@contextmanager
-def _connected(settings: Settings) -> Iterator[Connection]:
-    database = settings.database
-    connection = connect(database)
-    try:
-        yield connection
-    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
-        raise ConfigurationError(
-            f"role {database.user or '(default)'} may not purge database {database.dbname}: {_line(error)}; run it as "
-            "the owner of the tables, who migrates them"
-        ) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise TryAgainLaterError(f"cannot purge database {database.dbname}: {_line(error)}; run it again") from error
-    finally:
-        connection.close()
-
-
 def _purge_table(connection: Connection, table: str, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
     with connection, connection.cursor() as cursor:
         cursor.execute(_DAYS, (table, table, before.date()))
         partitions = cursor.fetchall()
     for number, (name, size, _) in enumerate(partitions, 1):
         if not dry_run:
-            _insist(partial(_drop, connection, name), name)
+            insist(partial(_drop, connection, table, name), f"{name} is in use, and was for a minute {_WAIT}")
         tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
     rows = sum(rows for _, _, rows in partitions)
     for name in (f"{table}_earlier", f"{table}_later"):
-        rows += _purge_rows(connection, name, _TIME_COLUMNS[table], before, dry_run)
+        rows += _purge_rows(connection, table, name, _TIME_COLUMNS[table], before, dry_run=dry_run)
+    if not dry_run:
+        with connection, connection.cursor() as cursor:
+            forget_nothing(cursor, table, before)
     days = [f"{name[-8:-4]}-{name[-4:-2]}-{name[-2:]}" for name, _, _ in partitions]
     return Purged(table, f"{before:%Y-%m-%d}", days, rows, sum(size for _, size, _ in partitions))
 
 
 def _purge_names(connection: Connection, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
     """Forget the addresses and names that no row holds any more: none written since says that it has them."""
-    rows = _purge_rows(connection, "known_names", "seen", before, dry_run)
+    rows = _purge_rows(connection, "known_names", "known_names", "seen", before, dry_run=dry_run)
     tell(f"known_names: {rows:,} rows {'would go' if dry_run else 'deleted'}")
     return Purged("known_names", f"{before:%Y-%m-%d}", [], rows, 0)
 
 
-def _drop(connection: Connection, partition: str) -> None:
+def _drop(connection: Connection, table: str, partition: str) -> None:
+    day = datetime.strptime(partition[-8:], "%Y%m%d").replace(tzinfo=UTC)
     with connection, connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         cursor.execute(SQL("DROP TABLE {}").format(Identifier(partition)))
+        forget_day(cursor, table, day)
 
 
-def _purge_rows(connection: Connection, table: str, column: str, before: datetime, dry_run: bool) -> int:  # noqa: FBT001
-    """Delete the rows of *table* that are older, some at a time; return how many."""
-    old = SQL("FROM {} WHERE {} < %s").format(Identifier(table), Identifier(column))
+def _purge_rows(
+    connection: Connection, table: str, partition: str, column: str, before: datetime, *, dry_run: bool
+) -> int:
+    """Delete the rows of one partition of *table* that are older, some at a time; return how many."""
+    old = SQL("FROM {} WHERE {} < %s").format(Identifier(partition), Identifier(column))
+    # From the table, whose triggers count: those of a partition are none.
+    delete = SQL(
+        "DELETE FROM {} WHERE {} < %s AND tableoid = %s::regclass "
+        "AND ctid = ANY(ARRAY(SELECT ctid {} LIMIT {} FOR UPDATE SKIP LOCKED))"
+    ).format(Identifier(table), Identifier(column), old, SQL(str(_ROWS_AT_ONCE)))
     if dry_run:
         with connection, connection.cursor() as cursor:
             cursor.execute(SQL("SELECT count(*) {}").format(old), (before,))
@@ -153,31 +142,7 @@ def _purge_rows(connection: Connection, table: str, column: str, before: datetim
     while True:
         with connection, connection.cursor() as cursor:
             # Those that a sink holds go next time.
-            cursor.execute(
-                SQL("DELETE FROM {} WHERE ctid = ANY(ARRAY(SELECT ctid {} LIMIT {} FOR UPDATE SKIP LOCKED))").format(
-                    Identifier(table), old, SQL(str(_ROWS_AT_ONCE))
-                ),
-                (before,),
-            )
+            cursor.execute(delete, (before, partition, before))
             deleted += cursor.rowcount
             if cursor.rowcount < _ROWS_AT_ONCE:
                 return deleted
-
-
-def _insist(work: Callable[[], None], name: str) -> None:
-    """Do *work*, again while somebody holds the table. Raises TryAgainLaterError."""
-    for left in reversed(range(_TRIES)):
-        try:
-            work()
-        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
-            if not left:
-                raise TryAgainLaterError(
-                    f"{name} is in use, and was for a minute (a long query, a dump?): purge again when that has ended"
-                ) from error
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -19,6 +19,7 @@ from psycopg2.sql import Literal as Quoted
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from sinks.connecting import connect
+from sinks.counts import COUNT_TABLES
 
 SINK_RIGHTS: Final[Mapping[str, str]] = {
     "delivery_from": "SELECT, INSERT, UPDATE, DELETE",
@@ -26,8 +27,10 @@ SINK_RIGHTS: Final[Mapping[str, str]] = {
     "noqueue": "SELECT, INSERT, UPDATE, DELETE",
     "tls_sessions": "SELECT, INSERT, UPDATE, DELETE",
     "known_names": "SELECT, INSERT, UPDATE",
+    **dict.fromkeys(COUNT_TABLES, "SELECT, INSERT, UPDATE"),
     "erasures": "SELECT",
     "erasure_key": "SELECT",
+    "pseudonymised": "SELECT",
     "sink_positions": "SELECT, INSERT, UPDATE",
     "schema_migrations": "SELECT",
 }
@@ -44,6 +47,8 @@ READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
         "noqueue",
         "tls_sessions",
         "known_names",
+        *COUNT_TABLES,
+        "pseudonymised",
         "sink_positions",
         "schema_migrations",
     ),

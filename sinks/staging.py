@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import msgspec
 from msgspec.structs import astuple
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - it is a class
+from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.tls_sessions import TlsSession
@@ -27,6 +29,7 @@ class Staged(msgspec.Struct, frozen=True):
 
     table: str
     target: str
+    record: type[msgspec.Struct]
     columns: tuple[str, ...]
 
     @property
@@ -45,10 +48,28 @@ def _columns(record: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field for field in record.__struct_fields__ if field != "version")
 
 
-FROM: Final = Staged("staged_from", "delivery_from", _columns(DeliveryFrom))
-TO: Final = Staged("staged_to", "delivery_to", _columns(DeliveryTo))
-NOQUEUE: Final = Staged("staged_noqueue", "noqueue", _columns(Rejection))
-TLS_SESSIONS: Final = Staged("staged_tls_sessions", "tls_sessions", _columns(TlsSession))
+def _staged(target: str, record: type[msgspec.Struct]) -> Staged:
+    return Staged(f"staged_{target.removeprefix('delivery_')}", target, record, _columns(record))
+
+
+FROM: Final = _staged("delivery_from", DeliveryFrom)
+TO: Final = _staged("delivery_to", DeliveryTo)
+NOQUEUE: Final = _staged("noqueue", Rejection)
+TLS_SESSIONS: Final = _staged("tls_sessions", TlsSession)
+
+
+def selected(column: str) -> Composed:
+    """Return what selects a column as records have it: a time as text."""
+    if column == "at" or column.endswith("_at"):
+        return SQL('to_char({}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')').format(Identifier(column))
+    return SQL("{}").format(Identifier(column))
+
+
+def read_rows(cursor: Cursor, staged: Staged, relation: str, rest: Composable, given: Sequence[Any]) -> list[Any]:
+    """Return the rows of *relation*, a table as the target of *staged* is, as records; *rest* says which."""
+    columns = SQL(", ").join(map(selected, staged.columns))
+    cursor.execute(SQL("SELECT {} FROM {} {}").format(columns, Identifier(relation), rest), given)
+    return [staged.record(**dict(zip(staged.columns, row, strict=True))) for row in cursor.fetchall()]
 
 
 def copy_text(columns: Sequence[str], rows: Sequence[msgspec.Struct]) -> bytes:

@@ -19,6 +19,7 @@ from schemas.settings import Settings
 from schemas.topics import topics_of
 from sinks.connecting import unusable
 from sinks.figures import Counts
+from sinks.lags import Lags
 from sinks.migrating import pending
 from sinks.storing import Prepared, Store
 from sinks.writing import PositionMovedError, Positions, Writer
@@ -107,13 +108,17 @@ class _Sink:
         # PostgreSQL merges one batch while the next one is read and prepared; one at a time, over one connection.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sink-write")
         self._writing: Future[int] | None = None
-        self._counts = Counts()
-        self._lags: dict[Partition, int] = {}
+        self._counts = Counts(settings.metrics.domains if settings.metrics.port is not None else 0)
+        self._lags = Lags()
         self._prepared: Prepared | None = None
         """What is being written."""
         self._submitted_at = 0.0
         self._written: dict[Partition, int] = {}
         """The offsets that the batch that is being written leads to."""
+        self._last: dict[Partition, Any] = {}
+        """The last record read of each partition, for its time."""
+        self._written_at: dict[Partition, float] = {}
+        """When Kafka got the last record of each partition in the batch that is being written."""
 
     def close(self) -> None:
         """Leave the group and the database, after what is being written."""
@@ -142,6 +147,7 @@ class _Sink:
                     self._place()
                 self._read()
                 self._write()
+                self._lags.measure(self._consumer)
             except PositionMovedError as error:
                 log.warning("another sink has written: starting afresh", why=str(error))
                 self._start_afresh()
@@ -190,6 +196,7 @@ class _Sink:
         if error is None:
             if partition in self._expected:
                 self._records.append(record)
+                self._last[partition] = record
                 self._next[partition] = record.offset() + 1
                 self._at_end.discard(partition)
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
@@ -217,7 +224,8 @@ class _Sink:
         self._finish_writing()
         if prepared is None:
             return
-        self._records = []
+        self._written_at = {at: record.timestamp()[1] / 1000 for at, record in self._last.items()}
+        self._records, self._last = [], {}
         self._written = {partition: position.next for partition, position in positions.items()}
         self._expected |= self._written
         self._prepared, self._submitted_at = prepared, time.monotonic()
@@ -231,8 +239,8 @@ class _Sink:
         letters = writing.result()
         self._pause = _FIRST_PAUSE
         assert self._prepared is not None
-        self._counts.stored(self._prepared.batch, letters, time.monotonic() - self._submitted_at)
-        self._measure_lags()
+        self._counts.stored(self._prepared, letters, time.monotonic() - self._submitted_at)
+        self._lags.stored(self._written, self._written_at)
         # For tools that show the lag; nothing depends on it.
         offsets = [TopicPartition(*at, offset) for at, offset in self._written.items() if at in self._expected]
         if offsets:
@@ -245,6 +253,7 @@ class _Sink:
             until = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
             while time.monotonic() < until and not self._stop.is_set():
+                self._lags.measure(self._consumer, ask=True)
                 self._consumer.poll(_GLANCE_SECONDS)  # nothing is being read: this only keeps the group's calls going
             try:
                 self._writer = Writer(self._settings)
@@ -256,20 +265,7 @@ class _Sink:
     def figures(self) -> Iterator[Figure]:
         """Yield what there is to tell; for any thread."""
         yield from self._counts.figures()
-        for (topic, number), behind in dict(self._lags).items():
-            yield Figure("sink_lag_records", behind, {"topic": topic, "partition": str(number)})
-
-    def _measure_lags(self) -> None:
-        """Note how far behind the ends of their partitions the rows are that are stored, as the last fetch told them.
-
-        Here, in the thread that reads: a consumer keeps others waiting while it is used.
-        """
-        lags = {}
-        for at, after in self._expected.items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(*at), cached=True)
-            if end >= 0 and after is not None:
-                lags[at] = max(0, end - after)
-        self._lags = lags
+        yield from self._lags.figures()
 
     def _start_afresh(self) -> None:
         """Forget what was read; reading begins again where the database is."""
@@ -282,6 +278,7 @@ class _Sink:
         # Where to begin stands in the database, which may be away: that is for the loop, not for this call.
         self._forget()
         self._assigned, self._placed = partitions, False
+        self._lags.keep([(at.topic, at.partition) for at in partitions])
         consumer.assign([])
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
@@ -289,10 +286,11 @@ class _Sink:
             wait([self._writing], _STOP_SECONDS)
         self._forget()
         self._assigned, self._placed = [], True
+        self._lags.keep(())
         consumer.unassign()
 
     def _forget(self) -> None:
-        self._records, self._expected, self._next, self._at_end = [], {}, {}, set()
+        self._records, self._last, self._expected, self._next, self._at_end = [], {}, {}, {}, set()
 
     def _place(self) -> None:
         """Begin to read the assigned partitions where the database is."""
@@ -304,6 +302,7 @@ class _Sink:
             key = (partition.topic, partition.partition)
             position, runs[key] = positions.get(key, (None, 0))
             self._expected[key] = position
+            self._lags.begin(key, position)
             if position is not None:
                 low, high = self._ends(partition)
                 if not low <= position <= high:

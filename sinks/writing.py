@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
@@ -11,14 +12,16 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.sql import SQL
 
 from schemas.settings import Settings
-from sinks import erasures
+from sinks import withholding
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
 from sinks.known_names import KnownNames
-from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text
+from sinks.pseudonyms import Pseudonyms
+from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
 
 TopicPartition = tuple[str, int]
 
@@ -90,6 +93,7 @@ class Writer:
                 cursor.execute(f"PREPARE {name} AS {query(name)}")
             cursor.execute("CREATE TEMPORARY TABLE part_candidates (arrived_at timestamptz, queue_id text, host text,"
                            " origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
+        self._merge_readings = query("merge_readings")
         self._find_parts = query("find_parts")
         self._find_joins = query("find_joins")
         self._move_from = query("move_from")
@@ -116,18 +120,34 @@ class Writer:
 
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
-        self._days.ensure(batch.days())
-        if self._names.ensure(batch):
+        days = batch.days()
+        self._days.ensure(days)
+        if self._names.ensure(batch, days):
             copies = None
         with self._connection, self._connection.cursor() as cursor:
-            if erasures.read(cursor).apply(batch):
+            withheld = withholding.read(cursor)
+            if withheld.apply(batch, days):
                 copies = None
             # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
             _stage(cursor, copies_of(batch) if copies is None else copies)
             _advance(cursor, positions)
-            self._merge(cursor, batch)
+            self._merge(cursor, batch, withheld.pseudonyms)
         for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
             self._days.analyze(table, {key[2][:10] for key in rows})
+
+    def join_parts(self, first: datetime, last: datetime) -> None:
+        """Let the part rows that arrived between the two moments join their messages, as those of a batch do.
+
+        Raises what psycopg2 raises.
+        """
+        with self._connection, self._connection.cursor() as cursor:
+            for staged in (FROM, TO):
+                cursor.execute(
+                    f"INSERT INTO {staged.table} SELECT * FROM {staged.target} "  # noqa: S608
+                    "WHERE origin = 0 AND arrived_at BETWEEN %s AND %s",
+                    (first, last),
+                )
+            self._join_parts(cursor, first, last)
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
@@ -138,7 +158,7 @@ class Writer:
             self._days.ensure(batch.days())
             with self._connection.cursor() as cursor:
                 _stage(cursor, copies_of(batch))
-                self._merge(cursor, batch)
+                self._merge(cursor, batch, None)
         except REFUSALS as error:
             return " ".join(str(error).split()) or type(error).__name__
         finally:
@@ -151,7 +171,7 @@ class Writer:
         with suppress(psycopg2.Error):
             self._connection.cancel()
 
-    def _merge(self, cursor: Cursor, batch: Batch) -> None:
+    def _merge(self, cursor: Cursor, batch: Batch, pseudonyms: Pseudonyms | None) -> None:
         if batch.withdrawn:
             keys = list(zip(*batch.withdrawn, strict=True))
             for table in ("delivery_from", "delivery_to"):
@@ -162,7 +182,7 @@ class Writer:
                     [list(column) for column in keys],
                 )
         if batch.messages:
-            cursor.execute("EXECUTE merge_from")
+            self._merge_from(cursor, len(batch.messages))
         if batch.deliveries:
             cursor.execute("EXECUTE merge_to")
         if batch.rejections:
@@ -170,11 +190,24 @@ class Writer:
         if batch.sessions:
             cursor.execute("EXECUTE insert_tls_sessions")
         if batch.may_hold_parts():
-            self._join_parts(cursor, batch)
+            self._join_parts(cursor, *batch.span(), pseudonyms)
 
-    def _join_parts(self, cursor: Cursor, batch: Batch) -> None:
-        """Move part rows into the messages that they turn out to belong to; one a message at a time."""
-        first, last = batch.span()
+    def _merge_from(self, cursor: Cursor, staged: int) -> None:
+        """Merge the messages that are *staged*, so many."""
+        cursor.execute("EXECUTE merge_from")
+        if cursor.rowcount == staged:  # nearly always: each was new, or changed
+            return
+        cursor.execute("SELECT min(arrived_at), max(arrived_at) FROM staged_from")
+        [(first, last)] = cursor.fetchall()
+        cursor.execute(self._merge_readings, {"first": first, "last": last})
+
+    def _join_parts(
+        self, cursor: Cursor, first: str | datetime, last: str | datetime, pseudonyms: Pseudonyms | None
+    ) -> None:
+        """Move part rows into the messages that they turn out to belong to; one a message at a time.
+
+        What is staged arrived between *first* and *last*.
+        """
         cursor.execute(self._find_parts, {"first": first, "last": last, "lifetime": self._lifetime})
         if cursor.rowcount == 0:
             return
@@ -185,11 +218,28 @@ class Writer:
         while cursor.rowcount > 0:
             cursor.execute("DELETE FROM staged_from; DELETE FROM staged_to")
             cursor.execute(self._move_from)
-            cursor.execute("EXECUTE merge_from")
+            moved = cursor.rowcount
             cursor.execute(self._move_to)
+            if pseudonyms is not None:
+                _rename_staged(cursor, pseudonyms)
+            self._merge_from(cursor, moved)
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
             cursor.execute(self._find_joins, given)
+
+
+def _rename_staged(cursor: Cursor, pseudonyms: Pseudonyms) -> None:
+    """Put pseudonyms into staged rows that come from a younger day than the message that they belong to."""
+    old, given = SQL("WHERE arrived_at < %s"), (pseudonyms.before,)
+    batch = Batch()
+    for message in read_rows(cursor, FROM, FROM.table, old, given):
+        batch.messages[message.host, message.queue_id, message.arrived_at] = message
+    for row in read_rows(cursor, TO, TO.table, old, given):
+        batch.deliveries[row.host, row.queue_id, row.arrived_at, row.recipient, row.orig_recipient] = row
+    if pseudonyms.apply(batch):
+        for staged in (FROM, TO):
+            cursor.execute(f"DELETE FROM {staged.table} WHERE arrived_at < %s", given)  # noqa: S608 - a name of ours
+        _stage(cursor, copies_of(batch))
 
 
 def _stage(cursor: Cursor, copies: Copies) -> None:

@@ -104,15 +104,13 @@ class StreamApp:
         """Yield what there is to tell of the partitions that this worker owns."""
         for partition in list(self.table.owned.values()):
             yield from partition.figures()
-            end = self._consumer_end(partition.number)
-            if end is not None:
-                labels = {"partition": str(partition.number)}
-                yield Figure("stream_lag_records", max(0, end - partition.committed), labels)
+        yield Figure("stream_retries_total", self._retries())
 
-    def _consumer_end(self, number: int) -> int | None:
-        """Return the end of a partition of the source as the last fetch told it, or None before one did."""
+    def _retries(self) -> int:
+        """Return how often something of this worker was tried again."""
         consumer = self.faust.consumer
-        return consumer.end_of(number) if isinstance(consumer, Consumer) else None
+        fetches = consumer.failed_fetches if isinstance(consumer, Consumer) else 0
+        return fetches + sum(partition.retries for partition in list(self.table.owned.values()))
 
     def _new_partition(self, number: int) -> SourcePartition:
         application = self.settings.stream.application
@@ -184,9 +182,15 @@ class StreamApp:
             await asyncio.sleep(period)
             for partition in list(self.table.owned.values()):
                 self.table.checkpoint(partition)
+            self._measure_lags()
             self._watch_rebalance()
             self.table.watch_lost(period, _LONGEST_LOST_SESSIONS * self.settings.stream.session_timeout_seconds)
             self._order.watch(self.table.owned.values())
+
+    def _measure_lags(self) -> None:
+        if isinstance(consumer := self.faust.consumer, Consumer):
+            for partition in self.table.owned.values():
+                consumer.measure(partition)
 
     def _watch_rebalance(self) -> None:
         if not self.faust.rebalancing or self.table.restoring:

@@ -49,6 +49,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self.fetched: dict[TP, int] = {}
         """Where the next fetch goes on, once a seek has said where to begin."""
+        self.failures = 0
+        """How often Kafka gave no records and was asked again."""
         self._seeks = 0
         self._failing_since: float | None = None
 
@@ -87,6 +89,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         since = self._failing_since = self._failing_since or time.monotonic()
         if time.monotonic() - since > _LONGEST_FETCH_ERROR_SECONDS:
             self._table.fail(TryAgainLaterError(f"Kafka gives no records: {error}"))
+        self.failures += 1
         log.warning("Kafka gives no records, trying on", why=str(error))
         await asyncio.sleep(1)
 
@@ -107,13 +110,19 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._seeks += 1
         return self._seeks
 
-    def end_of(self, tp: TP) -> int | None:
-        """Return the end of *tp* as the last fetch told it, or None before one did; for any thread."""
+    def ends(self, tp: TP) -> tuple[int, int] | None:
+        """Return the end of *tp* as the last fetch told it, and where the next fetch begins; None before one did.
+
+        The two are the same where all is read: markers of transactions count as offsets, and are nobody's record.
+        """
+        partition = TopicPartition(tp.topic, tp.partition)
         try:
-            end: int | None = self._ensure_consumer().highwater(TopicPartition(tp.topic, tp.partition))
-        except (AssertionError, ConsumerNotStarted, IllegalStateError):  # it went elsewhere
+            consumer = self._ensure_consumer()
+            end: int | None = consumer.highwater(partition)
+            state = consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001
+        except (AssertionError, AttributeError, ConsumerNotStarted, IllegalStateError):  # it went elsewhere
             return None
-        return end
+        return None if end is None or not state.has_valid_position else (end, state.position)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Tell the group how far it is. Nothing depends on it, so no error of it ends the worker, as Faust has it."""
@@ -226,9 +235,23 @@ class Consumer(driver.Consumer):
             return False
         return True
 
-    def end_of(self, number: int) -> int | None:
-        """Return the end of a partition of the source as the last fetch told it, or None before one did."""
-        return self._thread.end_of(TP(self._table.source, number))
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: Faust's guess takes quiet hours, and events that wait for a checkpoint, for a hanging stream.
+
+        `Readiness` tells whether the loop turns, and `streams.order` whether records are dropped.
+        """
+
+    @property
+    def failed_fetches(self) -> int:
+        """How often Kafka gave no records and was asked again."""
+        return self._thread.failures
+
+    def measure(self, partition: SourcePartition) -> None:
+        """Tell *partition* how far its checkpoints are behind its end."""
+        if (ends := self._thread.ends(TP(self._table.source, partition.number))) is not None:
+            end, position = ends
+            all_done = partition.committed >= self.fetched(partition)
+            partition.measure(end, max(partition.committed, position) if all_done else partition.committed)
 
     def fetched(self, partition: SourcePartition) -> int:
         """Return the offset after the last record of *partition* that was fetched, merged or not."""

@@ -114,7 +114,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
 
 def new_message(host: str, queue_id: str, arrived: int, origin: int, first: int) -> Message:
     """Return a message of which nothing is known but its key."""
-    row = DeliveryFrom(host=host, queue_id=queue_id, arrived_at=to_text(arrived), origin=origin)
+    row = DeliveryFrom(host=host, queue_id=queue_id, arrived_at=to_text(arrived), origin=origin, parser=PARSER)
     return Message(row, arrived, first, settled=origin == ORIGIN_SURE, changed=True)
 
 
@@ -124,6 +124,9 @@ def apply(message: Message, parsed: Parsed, moment: str) -> None:
     Lines may come in any order and any number of times.
     """
     row = message.row
+    if row.parser != PARSER or row.older is not None:  # it was under way when the stage got another parser
+        _apply_reading(message, parsed, moment)
+        return
     if parsed.message is not None:
         for field, value in parsed.message.items():
             ours = getattr(row, field)
@@ -135,6 +138,15 @@ def apply(message: Message, parsed: Parsed, moment: str) -> None:
         if ours is None or (moment < ours if field in EARLIEST else moment > ours):
             setattr(row, field, moment)
             message.changed = True
+
+
+def _apply_reading(message: Message, parsed: Parsed, moment: str) -> None:
+    """Merge what this parser's reading of a line says into a row with readings of another one."""
+    row = message.row
+    facts = {**(parsed.message or {}), **dict.fromkeys(parsed.moments, moment)}
+    reading = DeliveryFrom(host=row.host, queue_id=row.queue_id, arrived_at=row.arrived_at, parser=PARSER, **facts)
+    merge_messages(row, reading)
+    message.changed = True
 
 
 def apply_attempt(  # noqa: PLR0917 - what names the line, and where it is from

@@ -19,7 +19,7 @@ from schemas.tls_sessions import TlsSession, tls_session_key
 from schemas.topics import Topics
 from streams.changelog import store
 from streams.messages import DeliveryKey, Message
-from streams.parsing import Child
+from streams.parsing import PARSER, Child
 from streams.queue_ids import arrival_of
 
 
@@ -80,6 +80,7 @@ class Outputs:
             queue_id=child.queue_id,
             arrived_at=to_text(at if arrived is None else arrived),
             origin=ORIGIN_UNSEEN if arrived is None else ORIGIN_SURE,
+            parser=PARSER,
             parent_queue_id=message.row.queue_id,
             parent_reason=child.reason,
         )

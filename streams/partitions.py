@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.figures import Figure
+from schemas.lag import Lag
 from schemas.progress import Progress, decode_progress
 from schemas.timestamps import MICROSECONDS
 from schemas.topics import Topics
@@ -39,8 +40,11 @@ class SourcePartition:
         self.inflight: asyncio.Task[None] | None = None
         """The checkpoint under way: at most one."""
         self._transactions = transactions
-        self._checkpoints = 0
+        self._checkpoints = self._checkpoint_batches = self._checkpoint_records = 0
         self._checkpoint_seconds = 0.0
+        self._lag = Lag()
+        self._committed_at = 0.0
+        """When Kafka got the last event whose checkpoint is committed."""
         self._changelog, self._progress = topics.changelog.name, topics.progress.name
 
     @property
@@ -60,8 +64,21 @@ class SourcePartition:
         yield Figure("stream_messages_in_flight", len(self.state), at)
         if latest := max(dict(progress.hosts).values(), default=0):
             yield Figure("stream_newest_line_timestamp_seconds", latest / MICROSECONDS, at)
+        yield Figure("stream_lag_records", self._lag.records, at)
+        yield Figure("stream_lag_seconds", self._lag.seconds, at)
         yield Figure("stream_checkpoints_total", self._checkpoints, at)
+        yield Figure("stream_checkpoint_batches_total", self._checkpoint_batches, at)
+        yield Figure("stream_checkpoint_records_total", self._checkpoint_records, at)
         yield Figure("stream_checkpoint_seconds_total", self._checkpoint_seconds, at)
+
+    @property
+    def retries(self) -> int:
+        """How often a checkpoint was tried again."""
+        return self._transactions.retries
+
+    def measure(self, end: int, done: int) -> None:
+        """Take the end of the source partition, and the offset up to which checkpoints have its records."""
+        self._lag.measure(end, done, self._committed_at)
 
     def restore(self, records: dict[bytes, bytes]) -> None:
         """Take over the changelog's latest values."""
@@ -81,8 +98,9 @@ class SourcePartition:
         began = time.monotonic()
         events, self.events = self.events, []
         upto = self.next
-        progress = msgspec.json.encode(self.state.progress)
         writes = self.state.checkpoint()
+        self.state.progress.in_flight = len(self.state)
+        progress = msgspec.json.encode(self.state.progress)
         writes.append(Write(self._changelog, POSITION, progress, None))
         writes.append(Write(self._progress, str(self.number).encode(), progress, 0))
         try:
@@ -91,8 +109,10 @@ class SourcePartition:
             self.events = [*events, *self.events]
             raise
         self.inflight = None
-        self.committed = upto
+        self.committed, self._committed_at = upto, events[-1].message.timestamp
         self._checkpoints += 1
+        self._checkpoint_batches += len(events)
+        self._checkpoint_records += len(writes)
         self._checkpoint_seconds += time.monotonic() - began
         for event in events:
             event.ack()

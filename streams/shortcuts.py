@@ -1,9 +1,9 @@
 """The seven kinds of line that make up nine tenths of a log, merged the shortest way.
 
 A shortcut does with a line what `streams.parsing.parse` and the merging of its facts would do, or leaves it to them: it
-takes only lines of which that is plain at once, of messages that are under way. It saves what is made on the longer way
-and forgotten with the line; a worker merges twice as many lines for it. tests/streams/test_shortcuts.py holds the two
-ways together.
+takes only lines of which that is plain at once, of messages that are under way and that no other version of the parser
+has read. It saves what is made on the longer way and forgotten with the line; a worker merges twice as many lines for
+it. tests/streams/test_shortcuts.py holds the two ways together.
 """
 
 import re
@@ -126,6 +126,8 @@ def _queue_manager(slots: Slots, line: RawLine, text: str, at: int) -> Message |
     if len(sender) > MAX_ADDRESS:
         return None
     row, moment = message.row, _to_text(at)
+    if row.parser != PARSER or row.older is not None:
+        return None
     if row.sender is None or sender > row.sender:
         row.sender = sender
         message.changed = True
@@ -148,6 +150,8 @@ def _without_senders(slots: Slots, _: RawLine, text: str, at: int) -> Message | 
     if message is None:
         return None
     row, moment = message.row, _to_text(at)
+    if row.parser != PARSER or row.older is not None:
+        return None
     if row.removed_at is None or moment > row.removed_at:
         row.removed_at = moment
         message.changed = True
@@ -171,6 +175,8 @@ def _message_id(slots: Slots, _: RawLine, text: str, at: int) -> Message | None:
     if message is None:
         return None
     row, value = message.row, bare_id(record[11:])
+    if row.parser != PARSER or row.older is not None:
+        return None
     if row.message_id is None or value > row.message_id:
         row.message_id = value
         message.changed = True

@@ -41,6 +41,8 @@ class Transactions:
     def __init__(self, number: int, config: dict[str, Any], transactional_id: str) -> None:
         """Fence who used *transactional_id* so far, and end what it left open. Blocks. Raises TryAgainLaterError."""
         self._number = number
+        self.retries = 0
+        """How often a call to the broker, or a whole checkpoint, was tried again."""
         self._producer = Producer(
             {
                 **config,
@@ -74,6 +76,7 @@ class Transactions:
                 log.warning(
                     "checkpoint aborted, writing it again", partition=self._number, attempt=attempt, why=error.str()
                 )
+                self.retries += 1
                 await loop.run_in_executor(executor, self._abort)
             else:
                 return
@@ -109,6 +112,7 @@ class Transactions:
                 error = exception.args[0]
                 if not left or not error.retriable():
                     raise
+                self.retries += 1
                 log.warning("the broker does not answer, trying on", partition=self._number, why=error.str())
             else:
                 return

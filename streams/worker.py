@@ -62,6 +62,8 @@ def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> 
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
     logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)  # below that it tells every request, with passwords
     partitions = _partitions_of(settings, topics)
+    # The topics' own number, whatever the settings say: rows go by it to partitions of their keys.
+    topics = topics_of(settings.kafka.model_copy(update={"partitions": partitions}), settings.stream)
     # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
     # is little, and looking through a million messages for it would stop the world.
     gc.freeze()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -17,6 +18,7 @@ from schemas.merging import (
     merge_deliveries,
     merge_messages,
     normalise_delivery,
+    normalise_message,
 )
 from schemas.settings import DatabaseSettings, Settings
 from schemas.timestamps import to_text
@@ -41,7 +43,18 @@ FIELDS = {
     for field in MESSAGE_FIELDS
     if field != "origin"
 }
-MESSAGES = st.fixed_dictionaries({}, optional=FIELDS).map(lambda fields: DeliveryFrom(**KEY, **fields))
+OLDER = st.none() | st.sampled_from(
+    ["sender:0", "client_name:1 sender:0", "message_id:1 pid:0", "helo:1", "nonsense:x"]
+)
+
+
+def message(fields: dict[str, Any]) -> DeliveryFrom:
+    row = DeliveryFrom(**KEY, **fields)
+    normalise_message(row)
+    return row
+
+
+MESSAGES = st.fixed_dictionaries({"parser": st.integers(0, 2), "older": OLDER}, optional=FIELDS).map(message)
 
 
 @st.composite
@@ -127,21 +140,21 @@ def batches_of(data: st.DataObject, versions: list[Any]) -> list[list[Any]]:
 @given(st.lists(MESSAGES, min_size=1, max_size=4), st.data())
 def test_messages(writer: Writer, connection: Connection, versions: list[DeliveryFrom], data: st.DataObject) -> None:
     empty(connection)
-    merged = DeliveryFrom(**KEY)
-    for version in data.draw(st.permutations(versions)):
+    order = data.draw(st.permutations(versions))
+    merged = msgspec.structs.replace(order[0])
+    for version in order[1:]:
         merge_messages(merged, version)
     for group in batches_of(data, versions):
         batch = Batch()
         for version in group:
-            row = DeliveryFrom(**KEY)
-            merge_messages(row, version)
+            row = msgspec.structs.replace(version)
             if batch.messages:
                 merge_messages(next(iter(batch.messages.values())), row)
             else:
                 batch.messages[row.host, row.queue_id, row.arrived_at] = row
         writer.write(batch, {})
 
-    fields = ("host", "queue_id", "arrived_at", *MESSAGE_FIELDS)
+    fields = ("host", "queue_id", "arrived_at", "parser", "older", *MESSAGE_FIELDS)
     assert rows(connection, "delivery_from", fields) == [tuple(getattr(merged, field) for field in fields)]
 
 

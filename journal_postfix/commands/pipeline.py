@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from journal_postfix import demonstration, everything, once_through
+from journal_postfix import demonstration, everything, logs, once_through
 from journal_postfix.broker import require_kafka
 from journal_postfix.commands.produce import Timezone, Year
 from journal_postfix.inputs import Inputs, default_inputs
@@ -78,6 +78,7 @@ def stream(settings: Settings, *, workers: Workers = 1) -> None:
     [cyan]journal-postfix stream --workers 4[/]
     """
     require_kafka(settings)
+    logs.bind(stage="stream")
     if workers > 1:
         raise typer.Exit(_several(settings, "stream", workers))
     from streams import worker  # noqa: PLC0415 - Faust is slow to import, and patches what it finds
@@ -102,6 +103,7 @@ def sink(settings: Settings, *, workers: Workers = 1) -> None:
             "no PostgreSQL is configured: set database.host (--database-host HOST, or the folder of its socket), "
             "or let `journal-postfix up` start an embedded one"
         )
+    logs.bind(stage="sink")
     if workers > 1:
         raise typer.Exit(_several(settings, "sink", workers))
     from sinks import worker  # noqa: PLC0415 - only this command writes to the database

@@ -15,7 +15,7 @@ from journal_postfix.rendering.characters import plain
 from schemas.errors import ConfigurationError, JournalPostfixError
 from schemas.moments import parse_time
 from schemas.settings import Settings
-from sinks import erasing, purging
+from sinks import erasing, pseudonymising, purging
 from sinks.purging import Purged
 
 
@@ -34,6 +34,9 @@ def purge(
     connections, each after as many days as the settings say (retention.deliveries_days, …; 90 unless set). As the
     owner of the tables. `up` does this once a day by itself; elsewhere use the systemd timer or a cron job.
 
+    With retention.pseudonymise_days, rows that stay but are older than that get pseudonyms instead of people's names:
+    addresses keep their domain, clients their network. From then on a search by a full address does not find them.
+
     Topics forget by themselves: kafka.raw_retention_days, kafka.output_retention_days.
 
     [bold]Examples[/]
@@ -45,14 +48,24 @@ def purge(
     before = purging.cutoffs(settings.retention, age, datetime.now(UTC))
     console = Console(stderr=True, highlight=False)
     with attach(settings, broker=False, database=True) as complete:
-        found = purging.purge(complete, before, lambda line: console.print(Text(line), soft_wrap=True), dry_run=dry_run)
+
+        def tell(line: str) -> None:
+            console.print(Text(line), soft_wrap=True)
+
+        found = purging.purge(complete, before, tell, dry_run=dry_run)
+        nameless = pseudonymising.border(settings.retention, datetime.now(UTC))
+        renamed = pseudonymising.pseudonymise(complete, nameless, tell, dry_run=dry_run)
     if as_json:
-        typer.echo(json.dumps({"dry_run": dry_run, "tables": msgspec.to_builtins(found)}, indent=2))
+        document = {"tables": msgspec.to_builtins(found), "pseudonymised": msgspec.to_builtins(renamed)}
+        typer.echo(json.dumps({"dry_run": dry_run, **document}, indent=2))
         return
-    if not found:
+    if found:
+        _show(found, Console(highlight=False))
+    else:
         typer.echo("everything stays: retention.*_days are 0")
-        return
-    _show(found, Console(highlight=False))
+    for table in renamed:
+        what = "would be" if dry_run else "were"
+        typer.echo(f"{table.table:<14} {table.rows:>10,} rows before {table.before} {what} pseudonymised")
 
 
 def erase(

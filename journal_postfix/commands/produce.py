@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from journal_postfix import logs
 from journal_postfix.interrupts import Interruption, interruptible
 from journal_postfix.metrics import exposed
 from journal_postfix.readiness import WatchedStop, readiness
@@ -116,6 +117,7 @@ def _produce(
     follow: bool,  # noqa: FBT001
     run: Callable[[Any, Callable[[Any], None]], Any],
 ) -> None:
+    logs.bind(stage="producer")
     console = Console(stderr=True)
     with (
         readiness() as told,

@@ -1,7 +1,7 @@
 """The counts of lines for people."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from rich.text import Text
@@ -35,7 +35,7 @@ def count_lines(counts: LineCounts, width: int, now: datetime) -> Iterator[Text]
     for host, time in [*counts.hosts.items()][:_MOST_HOSTS]:
         moment = datetime.fromtimestamp(time / MICROSECONDS, UTC).astimezone()
         name = cut_end(plain(host), _NAME + _NUMBER)
-        line = f"{name:<{_NAME + _NUMBER}}  {moment:%Y-%m-%d %H:%M:%S}  {_ago(now - moment)}"
+        line = f"{name:<{_NAME + _NUMBER}}  {moment:%Y-%m-%d %H:%M:%S}  {ago((now - moment).total_seconds())}"
         yield Text(cut_end(line, width))
     if len(counts.hosts) > _MOST_HOSTS:
         yield Text(f"and {len(counts.hosts) - _MOST_HOSTS} more hosts: --format json", "dim")
@@ -46,8 +46,9 @@ def _row(name: str, number: int, whole: int, width: int, style: str = "") -> Tex
     return Text(cut_end(f"{cut_end(name, _NAME):<{_NAME}}{number:>{_NUMBER},}{share}", width), style)
 
 
-def _ago(age: timedelta) -> str:
-    seconds = int(age.total_seconds())
+def ago(age: float) -> str:
+    """Return an age in seconds as people say it."""
+    seconds = int(age)
     if seconds < 0:
         return "in the future"
     for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):

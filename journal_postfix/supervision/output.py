@@ -13,7 +13,7 @@ from journal_postfix.rendering.characters import cut_end, plain
 
 MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 _MAX_SHOWN: Final = 400
-_NOT_SHOWN: Final = frozenset({"event", "level", "timestamp", "logger", "exception", "stack"})
+_NOT_SHOWN: Final = frozenset({"event", "level", "timestamp", "logger", "exception", "stack", "stage", "last_words"})
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -45,7 +45,8 @@ def _of_record(record: dict[str, Any]) -> Said:
     level = logging.getLevelNamesMapping().get(str(record.get("level", "info")).upper(), logging.INFO)
     details = " ".join(f"{key}={value}" for key, value in record.items() if key not in _NOT_SHOWN and key[:1] != "_")
     exception = str(record.get("exception", "")).strip().rsplit("\n", 1)[-1]
-    return Said(level, _shown(" ".join(filter(None, (str(record["event"]), details, exception)))))
+    text = _shown(" ".join(filter(None, (str(record["event"]), details, exception))))
+    return Said(level, text, last_words=bool(record.get("last_words")))
 
 
 def _shown(text: str) -> str:

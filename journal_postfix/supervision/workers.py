@@ -15,6 +15,7 @@ import structlog
 
 from journal_postfix.failures import FAILED, OK, WRONG_USE
 from journal_postfix.interrupts import Interruption
+from journal_postfix.logs import WORKER_VARIABLE
 from journal_postfix.readiness import FILE_VARIABLE
 from journal_postfix.supervision.environment import environment_of
 from journal_postfix.supervision.lifeline import VARIABLE
@@ -65,10 +66,13 @@ def run_workers(
         stack.callback(os.close, reading)
         workers = [_Worker(number, folder) for number in range(1, count + 1)]
         stack.callback(_stop, workers, interruption)
-        environment = environment_of(settings, os.environ) | {VARIABLE: str(reading)}
+        environments = [
+            environment_of(_of_worker(settings, worker.number), os.environ) | {VARIABLE: str(reading)}
+            for worker in workers
+        ]
         back_off = BackOff()
         while not interruption.stop.is_set():
-            for worker in workers:
+            for worker, environment in zip(workers, environments, strict=True):
                 code = _ended(worker, back_off)
                 if code == WRONG_USE:
                     return WRONG_USE
@@ -82,12 +86,20 @@ def run_workers(
     return OK if clean else FAILED
 
 
+def _of_worker(settings: Settings, number: int) -> Settings:
+    """Return the settings of a worker: each serves its metrics at a port of its own, the same whenever it starts."""
+    if not settings.metrics.port:
+        return settings
+    port = min(settings.metrics.port + number - 1, 65_535)
+    return settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port": port})})
+
+
 def _start(worker: _Worker, stage: str, environment: dict[str, str], lifeline: int) -> None:
     worker.heartbeat.unlink(missing_ok=True)
     worker.started_at = time.monotonic()
     worker.process = subprocess.Popen(  # noqa: S603 - this program
         [sys.executable, "-m", "journal_postfix", stage],
-        env=environment | {FILE_VARIABLE: str(worker.heartbeat)},
+        env=environment | {FILE_VARIABLE: str(worker.heartbeat), WORKER_VARIABLE: str(worker.number)},
         stdin=subprocess.DEVNULL,
         pass_fds=(lifeline,),
         start_new_session=True,  # Ctrl-C is for us: we stop them

@@ -1,15 +1,16 @@
 -- Merge the staged versions of messages into the table: schemas.merging.merge_messages. A row that would not change is
--- not written. In key order, so that two sinks don't deadlock.
+-- not written, nor one that another version of the parser has read: that is for merge_readings. In key order, so that
+-- two sinks don't deadlock.
 INSERT INTO delivery_from AS row (
-    host, queue_id, arrived_at, origin, sender, size, recipient_count, message_id, resent_message_id, client_name,
-    client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
+    host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id,
+    client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
     protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
     deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
     reject_stage, reject_reply, reject_reason, subject, verp_id
 )
 SELECT
-    host, queue_id, arrived_at, origin, sender, size, recipient_count, message_id, resent_message_id, client_name,
-    client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
+    host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id,
+    client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
     protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
     deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
     reject_stage, reject_reply, reject_reason, subject, verp_id
@@ -54,7 +55,7 @@ ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET
     reject_reason = greatest(row.reject_reason, excluded.reject_reason),
     subject = greatest(row.subject, excluded.subject),
     verp_id = greatest(row.verp_id, excluded.verp_id)
-WHERE (
+WHERE row.parser = excluded.parser AND row.older IS NULL AND excluded.older IS NULL AND (
     row.origin, row.sender, row.size, row.recipient_count, row.message_id, row.resent_message_id, row.client_name,
     row.client_address, row.client_port, row.sasl_method, row.sasl_username, row.sasl_sender, row.uid, row.service,
     row.instance, row.pid, row.helo, row.protocol, row.orig_queue_id, row.orig_client, row.parent_queue_id,

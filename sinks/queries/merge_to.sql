@@ -50,6 +50,7 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
             FROM (
                 SELECT
                     (
+                        excluded.last_attempt_at, excluded.status <> 'rejected', excluded.parser,
                         attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.parser, excluded.dsn, excluded.relay, excluded.reply) COLLATE "C",
                         excluded.reply, excluded.service, excluded.delays IS NOT NULL, coalesce(excluded.delays, ''),
                         excluded.delay IS NOT NULL, coalesce(excluded.delay, 0), excluded.connection_use IS NOT NULL,
@@ -60,6 +61,7 @@ ON CONFLICT (arrived_at, queue_id, host, recipient, orig_recipient) DO UPDATE SE
                         coalesce(excluded.code, 0), excluded.reason IS NOT NULL, coalesce(excluded.reason, ''),
                         excluded.pid IS NOT NULL, coalesce(excluded.pid, 0)
                     ) > (
+                        row.last_attempt_at, row.status <> 'rejected', row.parser,
                         attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply) COLLATE "C",
                         row.reply, row.service, row.delays IS NOT NULL, coalesce(row.delays, ''),
                         row.delay IS NOT NULL, coalesce(row.delay, 0), row.connection_use IS NOT NULL,
@@ -80,6 +82,7 @@ WHERE excluded.origin > row.origin
     OR excluded.first_attempt_at < row.first_attempt_at
     OR excluded.attempts > row.attempts
     OR (
+        excluded.last_attempt_at, excluded.status <> 'rejected', excluded.parser,
         attempt_entry(excluded.last_attempt_at, excluded.status, excluded.number, excluded.parser, excluded.dsn, excluded.relay, excluded.reply) COLLATE "C",
         excluded.reply, excluded.service, excluded.delays IS NOT NULL, coalesce(excluded.delays, ''),
         excluded.delay IS NOT NULL, coalesce(excluded.delay, 0), excluded.connection_use IS NOT NULL,
@@ -89,6 +92,7 @@ WHERE excluded.origin > row.origin
         excluded.code IS NOT NULL, coalesce(excluded.code, 0), excluded.reason IS NOT NULL,
         coalesce(excluded.reason, ''), excluded.pid IS NOT NULL, coalesce(excluded.pid, 0)
     ) > (
+        row.last_attempt_at, row.status <> 'rejected', row.parser,
         attempt_entry(row.last_attempt_at, row.status, row.number, row.parser, row.dsn, row.relay, row.reply) COLLATE "C",
         row.reply, row.service, row.delays IS NOT NULL, coalesce(row.delays, ''), row.delay IS NOT NULL,
         coalesce(row.delay, 0), row.connection_use IS NOT NULL, coalesce(row.connection_use, 0), row.tls IS NOT NULL,

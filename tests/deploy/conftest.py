@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,44 @@ def tool_environment(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         "ANSIBLE_NOCOLOR": "1",
         "LANG": "C.UTF-8",
     }
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Give Prometheus' checker of rules: this machine's, or Debian's, unpacked here.
+
+    The package is not installed, for that would start a server and open its port.
+    """
+    if (found := shutil.which("promtool")) is not None:
+        return Path(found)
+    kept = ROOT / ".cache" / "deploy-tools" / "promtool"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            try:
+                _unpack_debian_package("prometheus", Path(folder))
+            except (OSError, subprocess.SubprocessError) as error:
+                reason = f"no promtool: {getattr(error, 'stderr', None) or error}"
+                if os.environ.get("CI") == "true":
+                    pytest.fail(reason)
+                pytest.skip(reason)
+            (Path(folder) / "unpacked/usr/bin/promtool").rename(kept)
+    return kept
+
+
+def _unpack_debian_package(name: str, folder: Path) -> None:
+    """Unpack it into *folder*/unpacked; ask for the archive's lists first where this machine has none."""
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
+
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True)
+    own = [f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache", "-oAPT::Sandbox::User="]
+    try:
+        run("apt-get", "--quiet=2", own[-1], "download", name)
+    except subprocess.CalledProcessError:
+        run("apt-get", "--quiet=2", *own, "update")
+        run("apt-get", "--quiet=2", *own, "download", name)
+    [package] = folder.glob(f"{name}_*.deb")
+    run("dpkg-deb", "--extract", package.name, "unpacked")

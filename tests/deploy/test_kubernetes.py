@@ -163,3 +163,30 @@ def test_not_all_workers_are_taken_at_once(name: str) -> None:
     assert (
         budget["spec"]["selector"]["matchLabels"].items() <= workers["spec"]["template"]["metadata"]["labels"].items()
     )
+
+
+@each_container
+def test_metrics_are_served_where_prometheus_is_told_to_ask(workload: Any, container: Any, tmp_path: Path) -> None:
+    if container["name"] not in STAGES:
+        assert "ports" not in container
+        return
+    [port] = container["ports"]
+    annotations = workload["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port["containerPort"]),
+        "prometheus.io/path": "/metrics",
+    }
+    [config] = [argument.rpartition("/")[2] for argument in container["args"] if argument.startswith("--config=")]
+    [text] = [document["data"][config] for _, document in MANIFESTS if config in document.get("data", {})]
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    assert load(file).metrics.port == port["containerPort"]
+
+
+def test_only_prometheus_comes_in_and_only_for_metrics() -> None:
+    [policy] = [document["spec"] for _, document in MANIFESTS if document["kind"] == "NetworkPolicy"]
+    assert policy["podSelector"] == {}
+    [rule] = policy["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 9631}]
+    assert all("namespaceSelector" in peer for peer in rule["from"])

@@ -111,6 +111,16 @@ def test_old_mail_is_purged_every_day(analyze: str) -> None:
     assert service("journal-postfix-purge.service")["Type"] == ["oneshot"]
 
 
+def test_the_page_tells_of_every_unit_and_installs_it() -> None:
+    page = (UNITS.parents[1] / "docs/deployment.md").read_text(encoding="utf-8")
+    names = {path.name for path in UNITS.iterdir()} - {"journal-postfix-purge.service", "journal-postfix.sysusers.conf"}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+    [install] = re.findall(r"^install .*/etc/systemd/system/$", page, re.MULTILINE)
+    patterns = [Path(word).name for word in install.split() if word.startswith("deploy/")]
+    installed = {path.name for pattern in patterns for path in UNITS.glob(pattern)}
+    assert installed == {path.name for path in UNITS.iterdir()} - {"journal-postfix.sysusers.conf"}
+
+
 def test_the_user_is_made(tmp_path: Path) -> None:
     program = shutil.which("systemd-sysusers")
     if program is None:

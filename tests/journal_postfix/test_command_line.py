@@ -20,7 +20,7 @@ SAMPLE = str(files("journal_postfix") / "data/sample.log")
 COMMANDS = (
     ("up",), ("demo",), ("produce",), ("produce", "logfile"), ("produce", "journal"), ("produce", "stdin"), ("stream",),
     ("sink",), ("deliveries",), ("rejects",), ("trace",), ("check",), ("topics",), ("acls",), ("roles",), ("migrate",),
-    ("purge",), ("erase",),
+    ("stats",), ("top",), ("purge",), ("erase",), ("replay",), ("replay", "diff"), ("replay", "swap"),
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_help_groups_the_commands_in_the_order_of_the_flow() -> None:
     assert [panel or name for panel, name in panels] == [
         "Run the pipeline", "up", "demo", "produce", "stream", "sink",
         "Look at the mail", "deliveries", "rejects", "trace",
-        "Operate", "check", "topics", "acls", "roles", "migrate", "stats", "purge", "erase",
+        "Operate", "check", "topics", "acls", "roles", "migrate", "stats", "top", "purge", "erase", "replay",
     ]  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def test_every_command_says_what_it_is_for_at_80_columns(command: tuple[str, ...
         (("up", "--once", "--logfile", "/nowhere.log"), "/nowhere.log does not exist"),
         (("up", "/nowhere.log", "--once"), "/nowhere.log does not exist"),
         (("deliveries",), "nothing here yet"),
+        (("top", "--once"), "nothing here yet"),
         (("topics",), "nothing here yet"),
         (("produce", "logfile", SAMPLE), "no Kafka is configured"),
         (("stream",), "no Kafka is configured"),

@@ -3,23 +3,35 @@
 import json
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from journal_postfix import metrics
+from journal_postfix import metrics_server
+from journal_postfix.inputs import Inputs, stages_of
 from journal_postfix.metrics import METRICS, PREFIX, exposed
 from journal_postfix.readiness import Readiness
+from journal_postfix.supervision.workers import _of_worker
+from producers.acknowledgements import Acknowledgements
+from producers.publishing import Publisher
+from schemas.deliveries import DeliveryTo
 from schemas.errors import ConfigurationError
 from schemas.figures import Figure
-from schemas.settings import KafkaSettings, MetricsSettings, StreamSettings
+from schemas.settings import KafkaSettings, MetricsSettings, Settings, StreamSettings
+from schemas.timestamps import to_text
 from schemas.topics import topics_of
+from sinks.batches import Batch
 from sinks.figures import Counts
+from sinks.lags import Lags
+from sinks.storing import Prepared
+from streams.partitions import SourcePartition
 from streams.state import PartitionState
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +51,15 @@ def get(port: int, path: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def samples(port: int) -> dict[str, float]:
@@ -110,42 +131,64 @@ def test_an_address_that_is_not_ours_is_told() -> None:
         pass
 
 
-def test_a_sink_bounds_what_a_log_may_call_a_status(rows_of_statuses: Counts) -> None:
-    found = {f.labels["status"]: f.value for f in rows_of_statuses.figures() if f.name == "sink_attempts_total"}
-    assert found["sent"] == 2
-    assert found["other"] == 50
-    assert len(found) < 12
+def test_more_connections_than_there_may_be_are_closed_and_slow_ones_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "LONGEST_SECONDS", 1.0)
+    port = free_port()
+    with ExitStack() as stack:
+        stack.enter_context(exposed(MetricsSettings(port=port), "sink", Readiness()))
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(metrics_server.MOST_CONNECTIONS + 4)
+        ]
+        slow[-1].settimeout(10)
+        assert not slow[-1].recv(1)  # refused at once
+        slow[0].sendall(b"GET /heal")
+        slow[0].settimeout(10)
+        assert not slow[0].recv(1)  # ended, though it said something
+        assert eventually(lambda: get(port, "/healthz")[0] == 200)
 
 
-@pytest.fixture
-def rows_of_statuses() -> Counts:
-    from schemas.deliveries import DeliveryTo  # noqa: PLC0415 - only here
-    from sinks.batches import Batch  # noqa: PLC0415
+def test_figures_that_fail_are_an_error_of_that_answer_and_no_more() -> None:
+    def wrong() -> Iterator[Figure]:
+        raise RuntimeError("wrong")
+        yield
 
-    counts, batch = Counts(), Batch()
-    for number, status in enumerate(["sent", "sent", *(f"made-up-{n}" for n in range(50))]):
-        at = "2026-11-22T06:00:00.000000Z"
-        batch.deliveries[str(number),] = DeliveryTo(
-            host="mx1", queue_id="A", arrived_at=at, recipient=str(number), last_attempt_at=at, first_attempt_at=at,
-            status=status,
-        )  # fmt: skip
-    counts.stored(batch, 1, 0.5)
-    return counts
+    port = free_port()
+    with exposed(MetricsSettings(port=port), "sink", Readiness()) as watch:
+        watch(wrong)
+        assert get(port, "/metrics")[0] == 500
+        watch(figures)
+        assert get(port, "/metrics")[0] == 200
 
 
-def test_what_stages_tell_has_a_description(rows_of_statuses: Counts) -> None:
-    from producers.publishing import Publisher  # noqa: PLC0415 - only here
-    from streams.partitions import SourcePartition  # noqa: PLC0415
+def test_the_stages_of_up_and_the_workers_of_a_host_have_the_same_port_in_every_run() -> None:
+    settings = Settings(metrics=MetricsSettings(port=9631))
+    stages = stages_of(settings, Inputs(files=(Path("/var/log/mail.log"),), journal=True), follow=True)
+    ports = {stage.name: json.loads(stage.environment["JOURNAL_POSTFIX_METRICS"])["port"] for stage in stages}
+    assert ports == {"produce-logfile": 9631, "produce-journal": 9632, "stream": 9633, "sink": 9634}
+    assert [_of_worker(settings, number).metrics.port for number in (1, 2, 3)] == [9631, 9632, 9633]
+    assert _of_worker(Settings(), 2).metrics.port is None
 
+
+def test_what_stages_tell_has_a_description() -> None:
+    counts, lags, at = Counts(20), Lags(), to_text(time.time_ns() // 1000)
+    row = DeliveryTo(
+        host="mx1", queue_id="A", arrived_at=at, recipient="ann@down.example", last_attempt_at=at, first_attempt_at=at,
+        status="deferred",
+    )  # fmt: skip
+    counts.stored(Prepared([None], Batch(deliveries={("A",): row}), {}, None), 1, 0.5)
+    lags.keep([("postfix.noqueue", 0)])
     topics = topics_of(KafkaSettings(), StreamSettings())
-    partition = SourcePartition(0, PartitionState(0, topics, StreamSettings()), None, topics)  # type: ignore[arg-type]
+    transactions = SimpleNamespace(retries=0)
+    partition = SourcePartition(0, PartitionState(0, topics, StreamSettings()), transactions, topics)  # type: ignore[arg-type]
     partition.state.progress.hosts["mx1"] = 1
     publisher = Publisher.__new__(Publisher)
     publisher.__dict__.update(
-        _lines=1, _batches=1, _letters=1, _in_flight=1, _acknowledged=1, _waited=1.0, _acknowledged_at=1.0
-    )
-    told = {figure.name for source in (rows_of_statuses, partition, publisher) for figure in source.figures()}
-    elsewhere = {"stream_lag_records", "sink_lag_records", "producer_lines_read_total"}
+        _lines=1, _batches=1, _bytes=1, _letters=1, _in_flight=1, _acknowledged=1, _waited=1.0, _acknowledged_at=1.0,
+        _retries=1, _acknowledgements=Acknowledgements(),
+    )  # fmt: skip
+    told = {figure.name for source in (counts, lags, partition, publisher) for figure in source.figures()}
+    elsewhere = {"stream_retries_total", "producer_lines_read_total"}
     assert told | elsewhere == set(METRICS)
 
 
@@ -155,7 +198,7 @@ def test_the_page_lists_every_metric_and_every_alert() -> None:
     assert [line for line in page.splitlines() if line.startswith(f"| `{PREFIX}")] == rows
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     alerts = [rule["alert"] for group in groups for rule in group["rules"]]
-    listed = re.findall(r"\b(?:JournalPostfix|Mail)[A-Z]\w+", page.partition("## Alerts")[2])
+    listed = re.findall(r"\b(?:JournalPostfix|Mail)[A-Z]\w+", page.partition("## Alerts")[2].partition("## Logs")[0])
     assert listed == alerts
 
 
@@ -163,7 +206,7 @@ def test_the_page_lists_every_metric_and_every_alert() -> None:
 def test_alerts_and_dashboard_ask_for_metrics_that_there_are(file: str) -> None:
     found = set(_name.findall((ROOT / file).read_text()))
     assert found
-    assert found <= {PREFIX + name for name in METRICS}
+    assert found <= {PREFIX + name for name in (*METRICS, "build_info")}
 
 
 def test_panels_of_the_dashboard_do_not_overlap() -> None:
@@ -176,20 +219,3 @@ def test_panels_of_the_dashboard_do_not_overlap() -> None:
     ]
     assert len(taken) == len(set(taken))
     assert len({panel["id"] for panel in panels}) == len(panels)
-
-
-def test_who_keeps_connections_open_gets_few_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_LONGEST_REQUEST_SECONDS", 0.5)
-    monkeypatch.setattr(metrics, "_MOST_REQUESTS", 3)
-    port = free_port()
-    with ExitStack() as stack:
-        stack.enter_context(exposed(MetricsSettings(port=port), "sink", Readiness()))
-        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
-        for connection in slow:
-            connection.sendall(b"GET /metr")
-        with socket.create_connection(("127.0.0.1", port), 10) as one_more:
-            assert one_more.recv(1) == b""  # there is no room
-        for connection in slow:
-            connection.settimeout(10)
-            assert connection.recv(1000) == b""  # cut, though the library's own time is over after silence only
-        assert get(port, "/healthz")[0] == 200

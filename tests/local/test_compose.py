@@ -16,12 +16,13 @@ from journal_postfix.application import application
 from schemas.settings import load
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("topics", "roles", "migrate", "producer", "stream", "sink", "reader")
+STAGES = ("topics", "roles", "migrate", "producer", "stream", "sink", "purge", "reader")
 ONCE = ("topics", "roles", "migrate", "reader")
 ROLES = {
     "roles": "journal_postfix_administrator",
     "migrate": "journal_postfix_migrator",
     "sink": "journal_postfix_sink",
+    "purge": "journal_postfix_migrator",
     "reader": "journal_postfix_reader",
 }
 WITH_KAFKA = {"topics", "producer", "stream", "sink"}
@@ -90,6 +91,24 @@ def test_stages_wait_for_topics_and_tables(services: dict[str, dict[str, Any]]) 
     done = {"condition": "service_completed_successfully"}
     assert services["producer"]["depends_on"] == services["stream"]["depends_on"] == {"topics": done}
     assert services["sink"]["depends_on"] == {"migrate": done, "topics": done}
+    assert services["purge"]["depends_on"] == {"migrate": done}
+
+
+def test_old_mail_is_purged_every_day(compose: Callable[..., Any], tmp_path: Path) -> None:
+    """Also after a day on which that failed."""
+    service = compose(KEEP_DAYS="30", PSEUDONYMISE_DAYS="7")["services"]["purge"]
+    settings = {name: str(value) for name, value in service["environment"].items() if "RETENTION" in name}
+    assert sorted(settings.values()) == ["30", "30", "30", "7"]
+    (tmp_path / "journal-postfix").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said; exit 1\n')
+    (tmp_path / "sleep").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/slept; test $(wc -l < {tmp_path}/slept) -lt 3 || kill $PPID\n'
+    )
+    for program in ("sleep", "journal-postfix"):
+        (tmp_path / program).chmod(0o755)
+    command = [word.replace("$$", "$") for word in (*service["entrypoint"], *service["command"])]
+    subprocess.run(command, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=60, check=False)
+    assert (tmp_path / "said").read_text().splitlines() == ["purge"] * 3
+    assert (tmp_path / "slept").read_text().splitlines() == ["86400"] * 3
 
 
 @pytest.mark.parametrize("name", ["topics", "roles", "migrate"])

@@ -50,3 +50,27 @@ def test_no_order_of_acknowledgements_lets_a_position_overtake(steps: list[str],
             acknowledgements.acknowledged(waiting.pop(data.draw(st.integers(0, len(waiting) - 1)))[1])
         for position in acknowledgements.take_ready().values():
             assert position.lines < min((number for number, _ in waiting), default=sent + 1)
+
+
+def test_a_record_waits_until_its_position_is_saved() -> None:
+    now = 100.0
+    acknowledgements = Acknowledgements(lambda: now)
+    assert acknowledgements.unsaved_seconds == 0
+
+    first = acknowledgements.sent()
+    now += 5
+    acknowledgements.mark("a", at(1))
+    second = acknowledgements.sent()
+    assert acknowledgements.unsaved_seconds == 5
+    acknowledgements.acknowledged(first)
+    now += 1
+    assert acknowledgements.take_ready() == {"a": at(1)}
+    assert acknowledgements.unsaved_seconds == 6  # it is not saved before Kafka says so
+
+    acknowledgements.saved()
+    assert acknowledgements.unsaved_seconds == 1  # the second, which has no mark yet
+    acknowledgements.acknowledged(second)
+    acknowledgements.mark("a", at(2))
+    acknowledgements.take_ready()
+    acknowledgements.saved()
+    assert acknowledgements.unsaved_seconds == 0

@@ -11,7 +11,7 @@ from schemas.deliveries import DeliveryFrom, DeliveryTo
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.timestamps import to_text
-from sinks import erasing
+from sinks import erasing, owning
 from sinks.connecting import connect
 from sinks.erasing import erase
 from sinks.erasures import LOCK, unquoted
@@ -182,9 +182,9 @@ def test_nothing_comes_back_while_sinks_write(settings: Settings, query: Any, ro
 
 
 def test_a_sink_that_stands_still_is_told(settings: Settings, query: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "_TRIES", 2)
+    monkeypatch.setattr(owning, "TRIES", 2)
     monkeypatch.setattr(erasing, "_LOCK_MS", 50)
-    monkeypatch.setattr(erasing, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
     sink = connect(settings.database)
     with sink, sink.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import TryAgainLaterError
 from schemas.settings import RetentionSettings, Settings
 from schemas.timestamps import to_text
-from sinks import purging
+from sinks import owning, purging
 from sinks.connecting import connect
 from sinks.purging import cutoffs, purge
 from sinks.writing import Writer
@@ -139,9 +139,9 @@ def test_sinks_write_on_meanwhile_and_what_is_young_stays(settings: Settings, qu
 def test_a_table_that_is_in_use_for_long_is_told(
     settings: Settings, writer: Writer, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "_TRIES", 2)
+    monkeypatch.setattr(owning, "TRIES", 2)
     monkeypatch.setattr(purging, "_LOCK_MS", 50)
-    monkeypatch.setattr(purging, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
     store(writer, rows, 95)
     reader = connect(settings.database)
     with reader, reader.cursor() as cursor:
@@ -150,6 +150,33 @@ def test_a_table_that_is_in_use_for_long_is_told(
             purge(settings, cutoffs(RetentionSettings(), None, NOW), silent)
     reader.close()
     assert len(purge(settings, cutoffs(RetentionSettings(), None, NOW), silent)[0].days) == 1
+
+
+def test_a_long_query_holds_up_purge_and_no_sink(
+    settings: Settings, writer: Writer, query: Any, rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Purge waits for the table for a moment, lets sinks through, and tries again, until the query has ended."""
+    monkeypatch.setattr(owning, "TRIES", 10_000)
+    monkeypatch.setattr(owning, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(purging, "_LOCK_MS", 50)
+    store(writer, rows, 95)
+    found: list[Any] = []
+    reader = connect(settings.database)
+    with reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM delivery_from")
+        before = cutoffs(RetentionSettings(), None, NOW)
+        thread = threading.Thread(target=lambda: found.extend(purge(settings, before, silent)))
+        thread.start()
+        waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+        while query(waits) == [(False,)]:
+            pass
+        for number in range(5):
+            writer.write(rows.batch(rows.message(ago(0), queue_id=f"A{number}")), {})
+        assert query("SELECT count(*) FROM delivery_from WHERE arrived_at >= %s", ago(1)) == [(5,)]
+        assert found == []
+    thread.join()
+    reader.close()
+    assert [len(gone.days) for gone in found] == [1, 1, 1, 1, 0]
 
 
 def test_ages_count_whole_days_and_none_means_for_ever() -> None:

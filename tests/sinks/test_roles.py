@@ -24,7 +24,9 @@ pytestmark = pytest.mark.postgres
 
 Run = Callable[..., list[tuple[Any, ...]]]
 TODAY = datetime.now(UTC).date()
-TABLES = ("delivery_from", "delivery_to", "noqueue", "tls_sessions", "sink_positions", "schema_migrations")
+TABLES = (
+    "delivery_from", "delivery_to", "noqueue", "tls_sessions", "delivery_counts", "sink_positions", "schema_migrations",
+)  # fmt: skip
 
 
 class Roles:

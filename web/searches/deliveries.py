@@ -1,25 +1,13 @@
 """``deliveries``: what became of which message for which recipient, newest first."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import msgspec
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL
 
-from web.searches.addresses import asked, like
-from web.searches.conditions import (
-    DEFAULT_WINDOW,
-    Condition,
-    address_condition,
-    client_condition,
-    condition,
-    found,
-    joined,
-    known_names,
-    message_id_condition,
-    statuses,
-)
+from web.searches.addresses import like
+from web.searches.conditions import DEFAULT_WINDOW, found, known_names
+from web.searches.delivery_query import FIELDS, DeliverySearch, Expected, Known, query, sides
 from web.searches.windows import windows
 
 if TYPE_CHECKING:
@@ -29,30 +17,7 @@ if TYPE_CHECKING:
 
     from web.searches.records import Record
 
-FIELDS: Final = (
-    "host", "queue_id", "arrived_at", "sender", "recipient", "orig_recipient", "status", "dsn", "relay", "reply",
-    "delay", "attempts", "first_attempt_at", "last_attempt_at", "message_id", "size", "recipient_count", "client_name",
-    "client_address", "sasl_username", "service", "next_queue_id", "parent_queue_id", "code", "reason", "subject",
-    "verp_id", "tls", "client_tls",
-)  # fmt: skip
-"""Names and order are an interface."""
-
-
-class DeliverySearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look for; None and empty: anything."""
-
-    sender: str | None = None
-    recipient: str | None = None
-    queue_id: str | None = None
-    message_id: str | None = None
-    client: str | None = None
-    """Name or address of the client that brought the message; with ``*`` a pattern of its name."""
-    status: tuple[str, ...] = ()
-    """Effective ones, of which one must fit."""
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int = 50
-    """0: all."""
+__all__ = ["FIELDS", "DeliverySearch", "newest", "search"]
 
 
 def newest(connection: "Connection") -> datetime | None:
@@ -71,20 +36,17 @@ def search(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record
     last = newest(connection)
     since = _since(wanted, last)
     known = _known(connection, wanted)
+    expected = _expected(connection, wanted, last, known)
     if not wanted.limit or since is None:
-        yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known), FIELDS)
+        yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known, expected), FIELDS)
         return
     left = wanted.limit
-    for begin, end in windows(last, since, wanted.until):
-        for record in found(connection, query(wanted, begin, end, left, known), FIELDS):
+    for begin, end in windows(last, since, wanted.until, expected.days_of(wanted.limit)):
+        for record in found(connection, query(wanted, begin, end, left, known, expected), FIELDS):
             yield record
             left -= 1
         if not left:
             return
-
-
-Known = Mapping[str, Sequence[str]]
-"""The names that fit a pattern, by the field of `DeliverySearch`; a field is missing where they are too many."""
 
 
 def _known(connection: "Connection", wanted: DeliverySearch) -> Known:
@@ -99,117 +61,24 @@ def _known(connection: "Connection", wanted: DeliverySearch) -> Known:
     return known
 
 
-_NEWEST_FIRST: Final = "ORDER BY {0}.arrived_at DESC, {0}.queue_id DESC, {0}.host DESC, d.recipient, d.orig_recipient"
-
-# What has a condition that an index answers is looked up by it, then row by row in the view, until there are enough.
-# OFFSET 0 keeps the planner from other plans: it would read back from the newest row until enough fit, and hardly any
-# may; or it would make all rows of the view before it sorts them.
-_DIRECT: Final = "SELECT {fields} FROM deliveries d WHERE {where} {order}"
-_FROM_MESSAGES: Final = (
-    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d "
-    "WHERE d.arrived_at = k.arrived_at AND d.queue_id = k.queue_id AND d.host = k.host "
-    "AND {where} OFFSET 0) AS d {order}"
-)
-_FROM_RECIPIENTS: Final = (
-    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d "
-    "WHERE d.arrived_at = k.arrived_at AND d.queue_id = k.queue_id AND d.host = k.host AND d.recipient = k.recipient "
-    "AND coalesce(d.orig_recipient, '') = k.orig_recipient AND {where} OFFSET 0) AS d {order}"
-)
-_KEYS: Final = "SELECT * FROM ({}) AS k ORDER BY arrived_at DESC, queue_id DESC, host DESC OFFSET 0"
-_MESSAGE_KEYS: Final = "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {}"
-_RECIPIENT_KEYS: Final = (
-    "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t WHERE {}"
-)
-_JOINED_KEYS: Final = (
-    "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
-    "JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host WHERE {}"
-)
-
-
-def query(
-    wanted: DeliverySearch, since: datetime | None, until: datetime | None, limit: int, known: Known
-) -> Condition:
-    """Return the query of the newest *limit* that arrived from *since* until before *until*; *limit* 0: of all."""
-    effective = [condition("d.status = ANY(%s)", statuses(wanted.status))] if wanted.status else []
-    message = [*_message_conditions(wanted, known), *_implied(wanted, _OF_MESSAGES)]
-    recipients = _recipient_conditions(wanted, known)
-    in_time = _window("f", since, until) if message else []
-    if recipients:
-        text = _JOINED_KEYS if message else _RECIPIENT_KEYS
-        in_time += _window("t", since, until)
-        keys = [_keys(text, [*in_time, *message, *recipient]) for recipient in recipients]
-        return _query(_FROM_RECIPIENTS, limit, keys, effective)
-    if message:
-        return _query(_FROM_MESSAGES, limit, [_keys(_MESSAGE_KEYS, [*in_time, *message])], effective)
-    return _query(_DIRECT, limit, [], [*_window("d", since, until), *effective])
-
-
-def _window(table: str, since: datetime | None, until: datetime | None) -> list[Condition]:
-    bounds = ((f"{table}.arrived_at >= %s", since), (f"{table}.arrived_at < %s", until))
-    return [condition(sql, bound) for sql, bound in bounds if bound is not None]
-
-
-def _recipient_conditions(wanted: DeliverySearch, known: Known) -> list[list[Condition]]:
-    """Return the conditions for recipients, of which one set must be true, each with an index; none where none are."""
-    implied = _implied(wanted, _OF_RECIPIENTS)
-    if wanted.recipient is None:
-        return [implied] if implied else []
-    whom = asked(wanted.recipient)
-    recipient = address_condition("t.recipient", whom, known.get("recipient"))
-    if whom.kind != "whole":
-        return [[recipient, *implied]]
-    before_aliases = address_condition("t.orig_recipient", whom)
-    return [[recipient, *implied], [before_aliases, *implied]]
-
-
-_OF_RECIPIENTS: Final = {"bounced": "t.status = 'bounced'", "deferred": "t.status <> 'sent'"}
-_OF_MESSAGES: Final = {
-    "held": "(f.held_at IS NOT NULL OR f.queued_at IS NULL)",
-    "expired": "f.expired_at IS NOT NULL",
-    "deleted": "f.deleted_at IS NOT NULL",
-    "cancelled": "(f.cancelled_at IS NOT NULL OR f.queued_at IS NULL)",
-}
-
-
-def _implied(wanted: DeliverySearch, implied: Mapping[str, str]) -> list[Condition]:
-    """Return what the statuses that are asked for imply of a row; nothing where one of them implies nothing."""
-    asked_for = statuses(wanted.status)
-    if not asked_for or not implied.keys() >= set(asked_for):
-        return []
-    return [joined([condition(implied[status]) for status in asked_for], " OR ")]
-
-
-def _keys(text: str, conditions: Sequence[Condition]) -> Condition:
-    where = joined(conditions)
-    return Condition(SQL(text).format(where.sql), where.parameters)
-
-
-def _query(text: str, limit: int, keys: Sequence[Condition], where: Sequence[Condition]) -> Condition:
-    end = condition(" LIMIT %s", limit) if limit else condition("")
-    then = joined(where)
-    fields = SQL(", ").join(Identifier("d", field) for field in FIELDS)
-    order = SQL(_NEWEST_FIRST).format(Identifier("k" if keys else "d"))
-    from_keys = SQL(_KEYS).format(SQL(" UNION ").join(condition.sql for condition in keys))
-    return Condition(
-        SQL(text).format(fields=fields, keys=from_keys, where=then.sql, order=order) + end.sql,
-        tuple(value for condition in keys for value in condition.parameters) + then.parameters + end.parameters,
-    )
-
-
 def _since(wanted: DeliverySearch, last: datetime | None) -> datetime | None:
     if wanted.since is None and last is not None and wanted.queue_id is None and wanted.message_id is None:
         return (min(last, wanted.until) if wanted.until else last) - DEFAULT_WINDOW
     return wanted.since
 
 
-def _message_conditions(wanted: DeliverySearch, known: Known) -> list[Condition]:
-    conditions = []
-    if wanted.sender is not None:
-        conditions.append(address_condition("f.sender", asked(wanted.sender), known.get("sender")))
-    if wanted.queue_id is not None:
-        conditions.append(condition("f.queue_id = %s", wanted.queue_id.strip()))
-    if wanted.message_id is not None:
-        conditions.append(message_id_condition("f.message_id", wanted.message_id))
-    if wanted.client is not None:
-        conditions.append(client_condition("f.client_name", "f.client_address", wanted.client, known.get("client")))
-    return conditions
+def _expected(connection: "Connection", wanted: DeliverySearch, last: datetime | None, known: Known) -> Expected:
+    """Return what the server expects of the last day in which the search looks, without looking."""
+    until = wanted.until or last
+    if until is None:
+        return Expected()
+    rows: list[float | None] = []
+    with connection.cursor() as cursor:
+        for side in sides(wanted, until - timedelta(days=1), wanted.until, known):
+            if side is None:
+                rows.append(None)
+                continue
+            cursor.execute(SQL("EXPLAIN (FORMAT JSON) ") + side.sql, side.parameters)
+            [([plan],)] = cursor.fetchall()
+            rows.append(float(plan["Plan"]["Plan Rows"]))
+    return Expected(*rows)

@@ -8,18 +8,23 @@ Window = tuple[datetime | None, datetime | None]
 """From when, until before when; None: open."""
 
 _FIRST: Final = timedelta(hours=1)
-_FACTOR: Final = 4
-_MOST: Final = 6
-"""Windows with an end; what is left then, older than eight weeks, is one."""
+_FACTOR: Final = 12
+_LONGEST_DAYS: Final = 100
+_MOST: Final = 4
+"""Windows with an end; what is left then, older than eleven weeks, is one. Each of them has to be planned."""
 
 
-def windows(newest: datetime | None, since: datetime | None, until: datetime | None) -> Iterator[Window]:
+def windows(
+    newest: datetime | None, since: datetime | None, until: datetime | None, days: float = 0
+) -> Iterator[Window]:
     """Yield windows that together are the time from *since* to *until*, each longer than the one before.
+
+    The first has *days*, but an hour at least: who knows how rare the rows are need not begin with little.
 
     *newest* is when the newest row arrived; what arrived after it, by a wrong clock, is in the first window.
     """
     edge = until if newest is None or (until is not None and until < newest) else newest
-    upper, length = until, _FIRST
+    upper, length = until, max(_FIRST, timedelta(days=min(days, _LONGEST_DAYS)))
     for _ in range(_MOST):
         if edge is None:
             break

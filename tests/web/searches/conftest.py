@@ -96,7 +96,10 @@ def tables(migrated: DatabaseSettings) -> Iterator[DatabaseSettings]:
     yield migrated
     connection = connect(migrated)
     with connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions, known_names")
+        cursor.execute(
+            "TRUNCATE delivery_from, delivery_to, noqueue, tls_sessions, known_names, delivery_counts, message_counts,"
+            " reject_counts, trouble_counts, client_counts"
+        )
     connection.close()
 
 

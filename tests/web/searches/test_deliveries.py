@@ -8,7 +8,8 @@ from schemas.errors import ConfigurationError
 from schemas.settings import DatabaseSettings
 from web.searches import conditions
 from web.searches.database import searching
-from web.searches.deliveries import FIELDS, DeliverySearch, query, search
+from web.searches.deliveries import search
+from web.searches.delivery_query import FIELDS, DeliverySearch, Expected, query
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -140,6 +141,24 @@ def test_two_thousand_and_more_are_fetched_as_they_are_needed(
     records = search(reading, DeliverySearch(limit=0, **wanted))
     assert next(records)["queue_id"] == "Q4500"
     assert [record["queue_id"] for record in records] == [f"Q{i}" for i in range(4499, 0, -1)]
+
+
+@pytest.mark.usefixtures("some_mail")
+@pytest.mark.parametrize("expected", [Expected(1, 9), Expected(9, 1), Expected(1e9, 1e9)])
+@pytest.mark.parametrize(
+    ("wanted", "there"),
+    [
+        ({"recipient": "@example.net", "sender": "<>"}, ["Eve@Example.NET", "bob@example.net"]),
+        ({"recipient": "sales@example.net", "client": "192.0.2.7"}, ["Eve@Example.NET"]),
+        ({"client": "mail.example.com", "status": ("bounced",)}, ["bob@example.net"]),
+        ({"recipient": "bob@example.net", "sender": "ann@example.org"}, []),
+    ],
+)
+def test_the_side_from_which_a_search_begins_changes_nothing(
+    reading: "Connection", expected: Expected, wanted: dict[str, Any], there: list[str]
+) -> None:
+    asked = query(DeliverySearch(**wanted), NOON - timedelta(days=1), None, 9, {}, expected)
+    assert [record["recipient"] for record in conditions.found(reading, asked, FIELDS)] == there
 
 
 def test_values_never_become_sql() -> None:

@@ -1,0 +1,1 @@
+"""``replay``: ``postfix.raw`` once more, with the present parser, beside the running workers."""

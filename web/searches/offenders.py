@@ -1,0 +1,155 @@
+"""Statistics by name: which destinations fail or are slow, which clients are refused, in a window of time.
+
+Whole days of UTC are read from counts that the database keeps, the hours before and after them from the rows. All hosts
+together.
+"""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from web.searches.statistics import Window
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+
+class FailingDomain(msgspec.Struct, frozen=True):
+    """Where deliveries fail."""
+
+    domain: str
+    """Of the recipients; empty where they have none."""
+    deferred: int
+    bounced: int
+    """With ``undeliverable``."""
+    status: str | None = None
+    """What the newest failure was, with when its message arrived, the word for why, and what was said."""
+    arrived_at: datetime | None = None
+    reason: str | None = None
+    reply: str | None = None
+    relay: str | None = None
+
+
+class SlowDomain(msgspec.Struct, frozen=True):
+    """Where deliveries succeed late: a minute or more after their message arrived."""
+
+    domain: str
+    slow: int
+    mean: float
+    """Seconds, of the slow ones."""
+
+
+class RefusedClient(msgspec.Struct, frozen=True):
+    """A client that was refused, before there was a queue id."""
+
+    client_address: str
+    client_name: str | None
+    """As the newest rejection in the window has it."""
+    count: int
+
+
+def whole_days(asked: Window) -> tuple[datetime, datetime]:
+    """Return where the whole days of UTC in the window begin and end; both are the window's end without any."""
+    begin = asked.since.replace(hour=0)
+    begin += timedelta(days=1) if begin < asked.since else timedelta()
+    end = asked.until.replace(hour=0)
+    return (begin, end) if begin < end else (asked.until, asked.until)
+
+
+_TROUBLE: Final = """
+    SELECT domain, trouble, deliveries, delay_ms
+    FROM trouble_counts
+    WHERE day >= %(first)s AND day < %(last)s
+    UNION ALL
+    SELECT counted_domain(recipient), counted_trouble(status, delay), 1, counted_ms(delay)
+    FROM delivery_to
+    WHERE (status <> 'sent' OR delay >= 60) AND arrived_at >= %(since)s AND arrived_at < %(first)s
+    UNION ALL
+    SELECT counted_domain(recipient), counted_trouble(status, delay), 1, counted_ms(delay)
+    FROM delivery_to
+    WHERE (status <> 'sent' OR delay >= 60) AND arrived_at >= %(last)s AND arrived_at < %(until)s
+"""
+_FAILING: Final = """
+SELECT top.domain, top.deferred, top.bounced, t.status, t.arrived_at, t.reason, t.reply, nullif(t.relay, '')
+FROM (
+    SELECT
+        domain,
+        coalesce(sum(deliveries) FILTER (WHERE trouble NOT IN ('bounced', 'undeliverable')), 0)::bigint AS deferred,
+        coalesce(sum(deliveries) FILTER (WHERE trouble IN ('bounced', 'undeliverable')), 0)::bigint AS bounced
+    FROM ({trouble}) AS counted
+    WHERE trouble <> 'slow'
+    GROUP BY domain
+    HAVING sum(deliveries) > 0
+    ORDER BY sum(deliveries) DESC, domain
+    LIMIT %(limit)s
+) AS top
+LEFT JOIN LATERAL (
+    SELECT status, arrived_at, reason, reply, relay
+    FROM delivery_to
+    WHERE lower(substring(recipient FROM '@([^@]*)$')) = top.domain AND counted_trouble(status, NULL) IS NOT NULL
+        AND arrived_at >= %(since)s AND arrived_at < %(until)s
+    ORDER BY arrived_at DESC
+    LIMIT 1
+) AS t ON true
+ORDER BY top.deferred + top.bounced DESC, top.domain
+""".replace("{trouble}", _TROUBLE)
+_SLOW: Final = """
+SELECT domain, sum(deliveries)::bigint AS slow, (sum(delay_ms) / sum(deliveries) / 1000)::float8
+FROM ({trouble}) AS counted
+WHERE trouble = 'slow'
+GROUP BY domain
+HAVING sum(deliveries) > 0
+ORDER BY sum(delay_ms) DESC, domain
+LIMIT %(limit)s
+""".replace("{trouble}", _TROUBLE)
+_CLIENTS: Final = """
+SELECT top.client_address, n.client_name, top.rejects
+FROM (
+    SELECT client_address, sum(rejects)::bigint AS rejects
+    FROM (
+        SELECT client_address, rejects FROM client_counts WHERE day >= %(first)s AND day < %(last)s
+        UNION ALL
+        SELECT client_address, 1 FROM noqueue
+        WHERE at >= %(since)s AND at < %(first)s AND action = ANY(%(refusing)s)
+        UNION ALL
+        SELECT client_address, 1 FROM noqueue
+        WHERE at >= %(last)s AND at < %(until)s AND action = ANY(%(refusing)s)
+    ) AS counted
+    WHERE client_address IS NOT NULL
+    GROUP BY client_address
+    HAVING sum(rejects) > 0
+    ORDER BY rejects DESC, client_address
+    LIMIT %(limit)s
+) AS top
+LEFT JOIN LATERAL (
+    SELECT client_name
+    FROM noqueue
+    WHERE client_address = top.client_address AND at >= %(since)s AND at < %(until)s
+    ORDER BY at DESC
+    LIMIT 1
+) AS n ON true
+ORDER BY top.rejects DESC, top.client_address
+"""
+
+
+def failing_domains(connection: "Connection", asked: Window, limit: int = 10) -> list[FailingDomain]:
+    """Return the destinations where most deliveries failed, the worst first, with what was said there last."""
+    return [FailingDomain(*row) for row in _rows(connection, _FAILING, asked, limit)]
+
+
+def slow_domains(connection: "Connection", asked: Window, limit: int = 10) -> list[SlowDomain]:
+    """Return the destinations that took most time of slow deliveries, the worst first."""
+    return [SlowDomain(*row) for row in _rows(connection, _SLOW, asked, limit)]
+
+
+def refused_clients(connection: "Connection", asked: Window, limit: int = 10) -> list[RefusedClient]:
+    """Return the clients that were refused most often, before there was a queue id."""
+    return [RefusedClient(*row) for row in _rows(connection, _CLIENTS, asked, limit)]
+
+
+def _rows(connection: "Connection", query: str, asked: Window, limit: int) -> list[tuple[Any, ...]]:
+    first, last = whole_days(asked)
+    with connection.cursor() as cursor:
+        cursor.execute(query, {**asked.parameters, "first": first, "last": last, "limit": limit})
+        return cursor.fetchall()
