@@ -14,6 +14,7 @@ from psycopg2.sql import SQL, Identifier
 
 from schemas.settings import RetentionSettings, Settings
 from sinks import withholding
+from sinks.counts import forget_nothing
 from sinks.day_partitions import PARTITIONED
 from sinks.owning import owning
 from sinks.pseudonyms import MADE, Pseudonyms
@@ -77,6 +78,8 @@ def pseudonymise(settings: Settings, before: date | None, tell: Tell, *, dry_run
             rows = [so_far + count for so_far, count in zip(rows, changed, strict=True)]
             what = f"{after - timedelta(days=1)}" + ("" if first else " and before")
             tell(f"{what}: {sum(changed):,} rows pseudonymised ({number} of {len(days)} days)")
+        with connection, connection.cursor() as cursor:  # clients were counted by their whole addresses
+            forget_nothing(cursor, "noqueue", datetime(end.year, end.month, end.day, tzinfo=UTC))
         names = _forget_names(connection, end, pseudonyms) if pseudonyms is not None else 0
         found = [Renamed(t.staged.target, f"{end}", count) for t, count in zip(TABLES, rows, strict=True)]
         return [*found, Renamed("known_names", f"{end}", names)]

@@ -83,10 +83,10 @@ def make(settings: Settings, schema: str) -> None:
 
 
 def _copy(cursor: Cursor, live: str, schema: str) -> None:
-    """Let the second set know who was given which rights and, before it has a row, who was erased."""
+    """Let the second set know who was given which rights and, before it has a row, who is erased or pseudonymised."""
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (erasures.LOCK,))
     cursor.execute(SQL("SELECT FROM {}").format(Identifier(schema, "replayed")))
-    tables = ("granted_roles",) if cursor.rowcount else ("granted_roles", "erasure_key", "erasures")
+    tables = ("granted_roles",) if cursor.rowcount else ("granted_roles", "erasure_key", "erasures", "pseudonymised")
     for table in tables:
         here, there = Identifier(live, table), Identifier(schema, table)
         cursor.execute(SQL("DELETE FROM {}").format(there))

@@ -55,7 +55,8 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
     """Swap the days that the second set in *schema* holds whole into the live tables; the old ones go there.
 
     *catch_up* brings the second set up to all that sinks have stored; it is called while they wait. Raises
-    ConfigurationError (no second set, swapped already, somebody was erased since), TryAgainLaterError (a table in use).
+    ConfigurationError (no second set, swapped already, somebody was erased or pseudonymised since), TryAgainLaterError
+    (a table in use).
     """
     there = replayed(settings, schema)
     if there is None:
@@ -98,6 +99,7 @@ def _swap(settings: Settings, schema: str, first: date, catch_up: Callable[[], N
         catch_up()
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (erasures.LOCK,))
         _check_erased(cursor, live, schema)
+        _check_pseudonymised(cursor, live, schema)
         # From here on searches wait too, and whoever searches already is waited for.
         cursor.execute(SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(_names(PARTITIONED)))
         aside = f"{schema[:50]}_aside"
@@ -139,6 +141,21 @@ def _check_erased(cursor: Cursor, live: str, schema: str) -> None:
             f"{count} of the people whose addresses were erased are in schema {schema} still: erase them there too "
             f"(JOURNAL_POSTFIX_DATABASE__SCHEMA_NAME={schema} journal-postfix erase --address ADDRESS), or drop the "
             "schema and replay once more; nothing was changed"
+        )
+
+
+def _check_pseudonymised(cursor: Cursor, live: str, schema: str) -> None:
+    cursor.execute(
+        SQL(
+            "SELECT here.before FROM {} AS here LEFT JOIN {} AS there USING (one) "
+            "WHERE there.before IS NULL OR there.before < here.before"
+        ).format(Identifier(live, "pseudonymised"), Identifier(schema, "pseudonymised"))
+    )
+    for (before,) in cursor.fetchall():
+        raise ConfigurationError(
+            f"what arrived before {before} was pseudonymised since, but in schema {schema} it names people: purge "
+            f"there too (JOURNAL_POSTFIX_DATABASE__SCHEMA_NAME={schema} journal-postfix purge), or drop the schema and "
+            "replay once more; nothing was changed"
         )
 
 

@@ -147,7 +147,7 @@ class Writer:
                     "WHERE origin = 0 AND arrived_at BETWEEN %s AND %s",
                     (first, last),
                 )
-            self._join_parts(cursor, first, last)
+            self._join_parts(cursor, first, last, withholding.read(cursor).pseudonyms)
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.

@@ -275,6 +275,16 @@ def test_known_names_are_those_that_rows_hold(settings: Settings, writer: Writer
     assert sorted(query("SELECT kind, name FROM known_names")) == sorted(held)
 
 
+def test_refused_clients_are_counted_by_their_networks(
+    settings: Settings, writer: Writer, query: Any, rows: Any
+) -> None:
+    for number, age in enumerate((31, 31, 0)):
+        writer.write(rows.batch(*versions(rows, ago(age), f"A{number:09}", number)), {})
+    pseudonymise(settings, day(29), silent)
+    counted = query("SELECT client_address, sum(rejects) FROM client_counts GROUP BY day, client_address ORDER BY day")
+    assert counted == [("192.0.2.0", 2), ("192.0.2.7", 1)]
+
+
 def test_the_owner_still_finds_a_person_by_the_key(settings: Settings, writer: Writer, query: Any, rows: Any) -> None:
     """With the statement of the page on personal data."""
     to = [rows.delivery(ago(30), recipient=name) for name in ("Anna@Example.org", "bob@example.org")]
