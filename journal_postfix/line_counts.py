@@ -33,8 +33,8 @@ def read_counts(settings: Settings) -> LineCounts:
     topic = topics_of(settings.kafka, settings.stream).progress.name
     if topic not in reach(settings)[1].topics:
         raise ConfigurationError(
-            f"topic {topic} is missing: run `journal-postfix topics`, then start the stages. If it is there, this Kafka "
-            "user may not see it: `journal-postfix acls operate` prints what lets it"
+            f"topic {topic} is missing: run `journal-postfix topics`, then start the stages. If it is there, this "
+            "Kafka user may not see it: `journal-postfix acls operate` prints what lets it"
         )
     with closing(Tail(settings, topic)) as tail:
         latest = dict(tail.news())
