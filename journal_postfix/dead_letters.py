@@ -66,7 +66,10 @@ def letters(settings: Settings, wanted: Wanted) -> list[Letter]:
     """Return the letters that are *wanted*, oldest first. Raises ConfigurationError and TryAgainLaterError."""
     topic = topics_of(settings.kafka, settings.stream).dead_letter.name
     if topic not in reach(settings)[1].topics:
-        raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
+        raise ConfigurationError(
+            f"topic {topic} is missing: run `journal-postfix topics`. If it is there, this Kafka user may not see it: "
+            "`journal-postfix acls operate` prints what lets it"
+        )
     found: dict[bytes, Letter] = {}
     for letter, key in _read(settings, topic):
         if letter is None:

@@ -32,7 +32,10 @@ def read_counts(settings: Settings) -> LineCounts:
     """Return the counts as they are committed now. Raises ConfigurationError and TryAgainLaterError."""
     topic = topics_of(settings.kafka, settings.stream).progress.name
     if topic not in reach(settings)[1].topics:
-        raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`, then start the stages")
+        raise ConfigurationError(
+            f"topic {topic} is missing: run `journal-postfix topics`, then start the stages. If it is there, this "
+            "Kafka user may not see it: `journal-postfix acls operate` prints what lets it"
+        )
     with closing(Tail(settings, topic)) as tail:
         latest = dict(tail.news())
     return summed([decode_progress(value) for value in latest.values()])

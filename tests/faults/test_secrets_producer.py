@@ -68,7 +68,7 @@ def test_the_password_is_in_nothing_that_is_said(kafka_settings: KafkaSettings, 
     wrong = {**plain, "JOURNAL_POSTFIX_KAFKA": plain["JOURNAL_POSTFIX_KAFKA"].replace(f'"{CANARY}"', f'["{CANARY}"]')}
     unknown = {**plain, "JOURNAL_POSTFIX_KAFKA__SASL_PASSWORT": CANARY}
     troubles = {
-        "a broker without logins": (COMMAND, plain, "Kafka does not answer yet"),
+        "a broker without logins": (COMMAND, plain, "refuses the log-in of producer"),
         "no broker": (COMMAND, nobody, "Kafka does not answer yet"),
         "settings that are no JSON": (COMMAND, broken, "journal-postfix: "),
         "a password of the wrong type": (COMMAND, wrong, "journal-postfix: "),

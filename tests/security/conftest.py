@@ -59,7 +59,7 @@ class TlsWorld:
         return settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsWorld]:
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
