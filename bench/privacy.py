@@ -9,6 +9,7 @@ happens.
 
 import multiprocessing
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Final
@@ -71,6 +72,7 @@ class Loader:
         self._told, theirs = multiprocessing.Pipe()
         self._process = multiprocessing.Process(target=load, args=(settings, theirs))
         self._process.start()
+        theirs.close()
         self._told.recv()
 
     def since(self, began: float) -> tuple[float, float]:
@@ -79,13 +81,13 @@ class Loader:
         took = []
         while self._told.poll():
             took.append(self._told.recv())
-        return len(took) * 2 * _MESSAGES / seconds, max(took)
+        return len(took) * 2 * _MESSAGES / seconds, max(took, default=0.0)
 
     def stop(self) -> None:
         """End it."""
         self._told.send(None)
-        while self._process.is_alive():
-            if self._told.poll(0.1):
+        with suppress(EOFError, ConnectionResetError):  # what it has told till then is read, lest it waits for that
+            while True:
                 self._told.recv()
         self._process.join()
 
