@@ -48,8 +48,8 @@ def message_id_condition(column: str, message_id: str) -> Condition:
 
 
 def domain_of(column: str) -> str:
-    """Return the SQL expression of an address's domain that has an index (``sinks/migrations/0001_tables.sql``)."""
-    return f"lower(substring({column} FROM '@([^@]*)$'))"
+    """Return the SQL expression of an address's domain that has an index (``sinks/migrations/0015_domains.sql``)."""
+    return f"(CASE WHEN strpos({column}, '@') > 0 THEN lower(split_part({column}, '@', -1)) END)"
 
 
 def address_condition(column: str, asked: Asked, names: Sequence[str] | None = None) -> Condition:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from web.searches.conditions import domain_of
+
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
@@ -22,7 +24,7 @@ WITH newest AS (
     LIMIT %(most)s
 )
 SELECT
-    coalesce(lower(substring(recipient FROM '@([^@]*)$')), '') AS domain,
+    coalesce({domain}, '') AS domain,
     coalesce(reason, dsn, '') AS reason,
     left((array_agg(reply ORDER BY last_attempt_at DESC, reply))[1], %(reply)s) AS reply,
     count(*) AS deliveries,
@@ -40,7 +42,7 @@ WHERE ended.ends = 0
 GROUP BY 1, 2
 ORDER BY deliveries DESC, last_attempt_at DESC, domain, reason
 LIMIT %(groups)s
-"""
+""".replace("{domain}", domain_of("recipient"))
 
 
 class Deferral(msgspec.Struct, frozen=True, kw_only=True):

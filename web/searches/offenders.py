@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from web.searches.conditions import domain_of
 from web.searches.statistics import Window
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ FROM (
 LEFT JOIN LATERAL (
     SELECT status, arrived_at, reason, reply, relay
     FROM delivery_to
-    WHERE lower(substring(recipient FROM '@([^@]*)$')) = top.domain AND counted_trouble(status, NULL) IS NOT NULL
+    WHERE {domain} = top.domain AND counted_trouble(status, NULL) IS NOT NULL
         AND arrived_at >= %(since)s AND arrived_at < %(until)s
     ORDER BY arrived_at DESC
     LIMIT 1
 ) AS t ON true
 ORDER BY top.deferred + top.bounced DESC, top.domain
-""".replace("{trouble}", _TROUBLE)
+""".replace("{trouble}", _TROUBLE).replace("{domain}", domain_of("recipient"))
 _SLOW: Final = """
 SELECT domain, sum(deliveries)::bigint AS slow, (sum(delay_ms) / sum(deliveries) / 1000)::float8
 FROM ({trouble}) AS counted
