@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from schemas.deliveries import ORIGIN_SURE, DeliveryTo
+from schemas.deliveries import ORIGIN_SURE, DeliveryFrom, DeliveryTo
 from schemas.keys import QUEUE_ID
 from schemas.merging import merge_deliveries
 from schemas.raw import RawLine
@@ -113,20 +113,18 @@ def _agent(service: str) -> Shortcut:
     return attempt
 
 
-def _queue_manager(slots: Slots, line: RawLine, text: str, at: int) -> Message | None:
+def _queue_manager(slots: Slots, _: RawLine, text: str, at: int) -> Message | None:
     """``ID: removed`` and ``ID: from=<…>, size=…, nrcpt=… (queue active)``."""
-    queue_id, _, record = text.partition(": ")
+    queue_id, _colon, record = text.partition(": ")
     if record == "removed":
-        return _without_senders(slots, line, text, at)
+        return _removed(slots, queue_id, at)
     found = _active(record)
     message = slots.under_way(queue_id, at) if found is not None else None
     if found is None or message is None:
         return None
     sender, size, recipients = found.groups()
-    if len(sender) > MAX_ADDRESS:
-        return None
     row, moment = message.row, _to_text(at)
-    if row.parser != PARSER or row.older is not None:
+    if len(sender) > MAX_ADDRESS or _reads_otherwise(row):
         return None
     if row.sender is None or sender > row.sender:
         row.sender = sender
@@ -146,41 +144,50 @@ def _queue_manager(slots: Slots, line: RawLine, text: str, at: int) -> Message |
 def _without_senders(slots: Slots, _: RawLine, text: str, at: int) -> Message | None:
     """``ID: removed``."""
     queue_id, _colon, record = text.partition(": ")
-    message = slots.under_way(queue_id, at) if record == "removed" else None
-    if message is None:
+    return _removed(slots, queue_id, at) if record == "removed" else None
+
+
+def _removed(slots: Slots, queue_id: str, at: int) -> Message | None:
+    message = slots.under_way(queue_id, at)
+    if message is None or _reads_otherwise(message.row):
         return None
     row, moment = message.row, _to_text(at)
-    if row.parser != PARSER or row.older is not None:
-        return None
     if row.removed_at is None or moment > row.removed_at:
         row.removed_at = moment
         message.changed = True
     return message
 
 
-def _without_subjects(slots: Slots, line: RawLine, text: str, at: int) -> Message | str | None:
+def _without_subjects(slots: Slots, _: RawLine, text: str, at: int) -> Message | str | None:
     """``ID: message-id=…``, and ``ID: info: header Subject: …``, which nobody wants."""
-    queue_id, _, record = text.partition(": ")
+    queue_id, _colon, record = text.partition(": ")
     if record.startswith("info: ") and queue_id in slots.messages:
         return CONTENT_CHECK
-    return _message_id(slots, line, text, at)
+    return _named(slots, queue_id, record, at)
 
 
 def _message_id(slots: Slots, _: RawLine, text: str, at: int) -> Message | None:
     """``ID: message-id=…``."""
     queue_id, _colon, record = text.partition(": ")
+    return _named(slots, queue_id, record, at)
+
+
+def _named(slots: Slots, queue_id: str, record: str, at: int) -> Message | None:
     if not record.startswith("message-id="):
         return None
     message = slots.in_transaction(queue_id, at)
-    if message is None:
+    if message is None or _reads_otherwise(message.row):
         return None
     row, value = message.row, bare_id(record[11:])
-    if row.parser != PARSER or row.older is not None:
-        return None
     if row.message_id is None or value > row.message_id:
         row.message_id = value
         message.changed = True
     return message
+
+
+def _reads_otherwise(row: DeliveryFrom) -> bool:
+    """Tell whether another version of the parser has read some of the message."""
+    return row.parser != PARSER or row.older is not None
 
 
 def _server(instance: str, service: str) -> Shortcut:
