@@ -91,7 +91,7 @@ def test_a_command_that_ends_does_what_it_is_shown_for(
 ) -> None:
     # Where a command brings a Kafka and a PostgreSQL of its own: the latter's user may enter that folder.
     environment = workshop | {"JOURNAL_POSTFIX_DATA_DIR": str(data_dir)}
-    result = CliRunner().invoke(application, words(command, workshop), env=environment)
+    result = CliRunner().invoke(application, words(command, workshop), env=environment, input="y\n")  # if it asks
     assert result.exit_code == 0, result.output
     assert result.output or command.name in {"topics", "migrate"}
 
