@@ -20,6 +20,8 @@ from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    logs._bound.clear()  # commands that other tests ran in this process say which stage it is
+    logs._secrets.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
