@@ -101,7 +101,7 @@ class Top(App[None]):
 
     def draw(self) -> None:
         """Show the latest looks."""
-        if self.paused:
+        if self.paused or not self.query("#head"):  # at its end the panels go before the looks do
             return
         picture = self._looks.picture(datetime.now(UTC))
         height = middle_height(picture, self.size.height // 4) + _BORDER
@@ -161,7 +161,10 @@ class Top(App[None]):
                     taken = str(error)
                 if self._stop.is_set():
                     return
-                self.call_from_thread(self._take, side.name, taken)
+                try:
+                    self.call_from_thread(self._take, side.name, taken)
+                except RuntimeError:  # it has ended meanwhile
+                    return
             woken.wait(self.interval)
 
     def _take(self, side: str, taken: KafkaLook | DatabaseLook | str) -> None:
