@@ -118,13 +118,18 @@ def new_message(host: str, queue_id: str, arrived: int, origin: int, first: int)
     return Message(row, arrived, first, settled=origin == ORIGIN_SURE, changed=True)
 
 
+def reads_otherwise(row: DeliveryFrom) -> bool:
+    """Tell whether another version of the parser has read some of the message."""
+    return row.parser != PARSER or row.older is not None
+
+
 def apply(message: Message, parsed: Parsed, moment: str) -> None:
     """Merge what a line, logged at *moment*, says of its message as a whole.
 
     Lines may come in any order and any number of times.
     """
     row = message.row
-    if row.parser != PARSER or row.older is not None:  # it was under way when the stage got another parser
+    if reads_otherwise(row):  # it was under way when the stage got another parser
         _apply_reading(message, parsed, moment)
         return
     if parsed.message is not None:

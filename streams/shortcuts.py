@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from schemas.deliveries import ORIGIN_SURE, DeliveryFrom, DeliveryTo
+from schemas.deliveries import ORIGIN_SURE, DeliveryTo
 from schemas.keys import QUEUE_ID
 from schemas.merging import merge_deliveries
 from schemas.raw import RawLine
 from schemas.timestamps import to_text
-from streams.messages import Message, mark_of, name_of
+from streams.messages import Message, mark_of, name_of, reads_otherwise
 from streams.parsing import PARSER
 from streams.parsing.cleanup import CONTENT_CHECK
 from streams.parsing.delivery import AGENTS, DELIVERED, DELIVERY, seconds
@@ -124,7 +124,7 @@ def _queue_manager(slots: Slots, _: RawLine, text: str, at: int) -> Message | No
         return None
     sender, size, recipients = found.groups()
     row, moment = message.row, _to_text(at)
-    if len(sender) > MAX_ADDRESS or _reads_otherwise(row):
+    if len(sender) > MAX_ADDRESS or reads_otherwise(row):
         return None
     if row.sender is None or sender > row.sender:
         row.sender = sender
@@ -149,7 +149,7 @@ def _without_senders(slots: Slots, _: RawLine, text: str, at: int) -> Message | 
 
 def _removed(slots: Slots, queue_id: str, at: int) -> Message | None:
     message = slots.under_way(queue_id, at)
-    if message is None or _reads_otherwise(message.row):
+    if message is None or reads_otherwise(message.row):
         return None
     row, moment = message.row, _to_text(at)
     if row.removed_at is None or moment > row.removed_at:
@@ -176,18 +176,13 @@ def _named(slots: Slots, queue_id: str, record: str, at: int) -> Message | None:
     if not record.startswith("message-id="):
         return None
     message = slots.in_transaction(queue_id, at)
-    if message is None or _reads_otherwise(message.row):
+    if message is None or reads_otherwise(message.row):
         return None
     row, value = message.row, bare_id(record[11:])
     if row.message_id is None or value > row.message_id:
         row.message_id = value
         message.changed = True
     return message
-
-
-def _reads_otherwise(row: DeliveryFrom) -> bool:
-    """Tell whether another version of the parser has read some of the message."""
-    return row.parser != PARSER or row.older is not None
 
 
 def _server(instance: str, service: str) -> Shortcut:

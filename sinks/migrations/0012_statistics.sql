@@ -91,7 +91,7 @@ RETURN CASE
 END;
 
 CREATE FUNCTION counted_domain(address text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(lower(substring(address FROM '@([^@]*)$')), '');
+RETURN CASE WHEN strpos(address, '@') > 0 THEN lower(split_part(address, '@', -1)) ELSE '' END;
 
 CREATE FUNCTION counted_ms(delay double precision) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN delay IS NOT NULL THEN (least(greatest(delay, 0), 1e9) * 1000)::bigint END;

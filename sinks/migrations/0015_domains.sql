@@ -9,6 +9,3 @@ CREATE INDEX delivery_from_sender_domain ON delivery_from (
 CREATE INDEX delivery_to_recipient_domain ON delivery_to (
     (CASE WHEN strpos(recipient, '@') > 0 THEN lower(split_part(recipient, '@', -1)) END), arrived_at
 );
-
-CREATE OR REPLACE FUNCTION counted_domain(address text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN strpos(address, '@') > 0 THEN lower(split_part(address, '@', -1)) ELSE '' END;
