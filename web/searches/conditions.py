@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from web.searches.records import Record
 
 DEFAULT_WINDOW: Final = timedelta(hours=24)
-_FETCHED_AT_ONCE: Final = 2000
+FETCHED_AT_ONCE: Final = 2000
+"""Rows of a page: what is looked up for them is looked up for all of a page."""
 MOST_NAMES: Final = 1000
 """Names that are looked up one by one; where more fit, rows that have one are found soon by looking through them."""
 
@@ -70,7 +71,7 @@ def address_condition(column: str, asked: Asked, names: Sequence[str] | None = N
 def found(connection: "Connection", query: Condition, fields: Sequence[str]) -> "Iterator[Record]":
     """Yield what *query* selects, fetched as it is needed."""
     with connection.cursor(name="search") as cursor:
-        cursor.itersize = _FETCHED_AT_ONCE
+        cursor.itersize = FETCHED_AT_ONCE
         cursor.execute(query.sql, query.parameters)
         for row in cursor:
             yield dict(zip(fields, row, strict=True))

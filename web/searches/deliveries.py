@@ -1,13 +1,15 @@
 """``deliveries``: what became of which message for which recipient, newest first."""
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from psycopg2.sql import SQL
 
 from web.searches.addresses import like
-from web.searches.conditions import DEFAULT_WINDOW, found, known_names
-from web.searches.delivery_query import FIELDS, DeliverySearch, Expected, Known, query, sides
+from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, found, known_names
+from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Expected, Known, query, sides
+from web.searches.lookups import looked_up
 from web.searches.windows import windows
 
 if TYPE_CHECKING:
@@ -17,33 +19,46 @@ if TYPE_CHECKING:
 
     from web.searches.records import Record
 
+_NEWEST: Final = "SELECT max(arrived_at) FROM delivery_from WHERE arrived_at < now() + interval '1 hour'"
+_NEWEST_AT_ALL: Final = "SELECT max(arrived_at) FROM delivery_from"
+_LATELY: Final = timedelta(days=2)
+
 __all__ = ["FIELDS", "DeliverySearch", "newest", "search"]
 
 
 def newest(connection: "Connection") -> datetime | None:
     """Return when the newest message arrived, None without any; a wrong clock's future only without others."""
+    # Nearly always it is of today: that bound, whatever this clock says, only leaves old days out of the plan.
+    lately = datetime.now(UTC) - _LATELY
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce((SELECT max(arrived_at) FROM delivery_from WHERE arrived_at < now() + interval '1 hour'),"
-            " (SELECT max(arrived_at) FROM delivery_from))"
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
+        for asked, bounds in ((f"{_NEWEST} AND arrived_at >= %s", (lately,)), (_NEWEST, ()), (_NEWEST_AT_ALL, ())):
+            cursor.execute(asked, bounds)
+            rows: list[tuple[datetime | None]] = cursor.fetchall()
+            if rows[0][0] is not None:
+                break
+    return rows[0][0]
 
 
 def search(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record]":
     """Yield the deliveries that fit, newest first, fetched as they are needed."""
+    rows = _rows(connection, wanted)
+    while page := list(islice(rows, FETCHED_AT_ONCE)):
+        for row, more in zip(page, looked_up(connection, page), strict=True):
+            yield {field: more[field] if field in more else row[field] for field in FIELDS}
+
+
+def _rows(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record]":
     last = newest(connection)
     since = _since(wanted, last)
     known = _known(connection, wanted)
     expected = _expected(connection, wanted, last, known)
     if not wanted.limit or since is None:
-        yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known, expected), FIELDS)
+        yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known, expected), SELECTED)
         return
     left = wanted.limit
     for begin, end in windows(last, since, wanted.until, expected.days_of(wanted.limit)):
-        for record in found(connection, query(wanted, begin, end, left, known, expected), FIELDS):
-            yield record
+        for row in found(connection, query(wanted, begin, end, left, known, expected), SELECTED):
+            yield row
             left -= 1
         if not left:
             return

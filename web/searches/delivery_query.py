@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from psycopg2.sql import SQL, Identifier
 
+from web.searches import lookups
 from web.searches.addresses import asked
 from web.searches.conditions import (
     Condition,
@@ -26,6 +27,9 @@ FIELDS: Final = (
     "verp_id", "tls", "client_tls",
 )  # fmt: skip
 """Names and order are an interface."""
+
+SELECTED: Final = tuple(field for field in FIELDS if field not in lookups.FIELDS) + lookups.NEEDS
+"""Columns of the rows that a query gives: those of ``delivery_rows`` for the fields, and for what is looked up."""
 
 
 class DeliverySearch(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,14 +58,14 @@ _NEWEST_FIRST: Final = "ORDER BY {0}.arrived_at DESC, {0}.queue_id DESC, {0}.hos
 # What has a condition that an index answers is looked up by it, then row by row in the view, until there are enough.
 # OFFSET 0 keeps the planner from other plans: it would read back from the newest row until enough fit, and hardly any
 # may; or it would make all rows of the view before it sorts them.
-_DIRECT: Final = "SELECT {fields} FROM deliveries d WHERE {where} {order}"
+_DIRECT: Final = "SELECT {fields} FROM delivery_rows d WHERE {where} {order}"
 _FROM_MESSAGES: Final = (
-    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d "
+    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM delivery_rows d "
     "WHERE d.arrived_at = k.arrived_at AND d.queue_id = k.queue_id AND d.host = k.host "
     "AND {where} OFFSET 0) AS d {order}"
 )
 _FROM_RECIPIENTS: Final = (
-    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM deliveries d "
+    "SELECT {fields} FROM ({keys}) AS k CROSS JOIN LATERAL (SELECT {fields} FROM delivery_rows d "
     "WHERE d.arrived_at = k.arrived_at AND d.queue_id = k.queue_id AND d.host = k.host AND d.recipient = k.recipient "
     "AND coalesce(d.orig_recipient, '') = k.orig_recipient AND {where} OFFSET 0) AS d {order}"
 )
@@ -213,7 +217,7 @@ def _keys(text: str, conditions: Sequence[Condition]) -> Condition:
 def _query(text: str, limit: int, keys: Sequence[Condition], where: Sequence[Condition]) -> Condition:
     end = condition(" LIMIT %s", limit) if limit else condition("")
     then = joined(where)
-    fields = SQL(", ").join(Identifier("d", field) for field in FIELDS)
+    fields = SQL(", ").join(Identifier("d", field) for field in SELECTED)
     order = SQL(_NEWEST_FIRST).format(Identifier("k" if keys else "d"))
     from_keys = SQL(_KEYS).format(SQL(" UNION ").join(condition.sql for condition in keys))
     return Condition(

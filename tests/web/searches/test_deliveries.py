@@ -9,7 +9,7 @@ from schemas.settings import DatabaseSettings
 from web.searches import conditions
 from web.searches.database import searching
 from web.searches.deliveries import search
-from web.searches.delivery_query import FIELDS, DeliverySearch, Expected, query
+from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Expected, query
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -158,7 +158,7 @@ def test_the_side_from_which_a_search_begins_changes_nothing(
     reading: "Connection", expected: Expected, wanted: dict[str, Any], there: list[str]
 ) -> None:
     asked = query(DeliverySearch(**wanted), NOON - timedelta(days=1), None, 9, {}, expected)
-    assert [record["recipient"] for record in conditions.found(reading, asked, FIELDS)] == there
+    assert [record["recipient"] for record in conditions.found(reading, asked, SELECTED)] == there
 
 
 def test_values_never_become_sql() -> None:
