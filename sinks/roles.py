@@ -42,7 +42,6 @@ SINK_FUNCTIONS: Final = ("make_day_partition(text, date)", "analyze_day_partitio
 READER_RIGHTS: Final[Mapping[str, str]] = dict.fromkeys(
     (
         "deliveries",
-        "delivery_rows",
         "delivery_from",
         "delivery_to",
         "noqueue",

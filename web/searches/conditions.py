@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW: Final = timedelta(hours=24)
 FETCHED_AT_ONCE: Final = 2000
 """Rows of a page: what is looked up for them is looked up for all of a page."""
+_FACTOR: Final = 4
 MOST_NAMES: Final = 1000
 """Names that are looked up one by one; where more fit, rows that have one are found soon by looking through them."""
 
@@ -53,8 +54,14 @@ def domain_of(column: str) -> str:
     return f"(CASE WHEN strpos({column}, '@') > 0 THEN lower(split_part({column}, '@', -1)) END)"
 
 
-def address_condition(column: str, asked: Asked, names: Sequence[str] | None = None) -> Condition:
-    """Return what *asked* means for *column*; *names* are those that fit its pattern, if they are known."""
+def address_condition(
+    column: str, asked: Asked, names: Sequence[str] | None = None, *, weighed: bool = True
+) -> Condition:
+    """Return what *asked* means for *column*; *names* are those that fit its pattern, if they are known.
+
+    If they are not to be *weighed*, the planner does not see them: it would look up how frequent each is, in each
+    partition, which may take longer than the search.
+    """
     match asked.kind:
         case "whole":
             if len(asked.values) == 1:  # keeps the order of an index that goes on with the time
@@ -63,7 +70,8 @@ def address_condition(column: str, asked: Asked, names: Sequence[str] | None = N
         case "domain":
             return condition(f"{domain_of(column)} = %s", *asked.values)
         case _ if names is not None:
-            return condition(f"{column} = ANY(%s)", list(names))
+            values = "%s" if weighed else "ARRAY(SELECT unnest(%s::text[]))"
+            return condition(f"{column} = ANY({values})", list(names))
         case _:
             return condition(f"lower({column}) LIKE %s", *asked.values)
 
@@ -77,19 +85,32 @@ def found(connection: "Connection", query: Condition, fields: Sequence[str]) -> 
             yield dict(zip(fields, row, strict=True))
 
 
+def pages(connection: "Connection", query: Condition, at_once: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield what *query* selects, fetched as it is needed: *at_once* first, and then more and more."""
+    with connection.cursor(name="pages") as cursor:
+        cursor.execute(query.sql, query.parameters)
+        while page := cursor.fetchmany(at_once):
+            yield page
+            if len(page) < at_once:
+                return
+            at_once = min(FETCHED_AT_ONCE, at_once * _FACTOR)
+
+
 def statuses(values: Iterable[str]) -> list[str]:
     """Return statuses as they are stored: lower case."""
     return [value.strip().lower() for value in values]
 
 
-def client_condition(name: str, address: str, text: str, names: Sequence[str] | None = None) -> Condition:
+def client_condition(
+    name: str, address: str, text: str, names: Sequence[str] | None = None, *, weighed: bool = True
+) -> Condition:
     """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``.
 
-    *names* are those that fit the pattern, if they are known.
+    *names* are those that fit the pattern, if they are known, and *weighed* as in `address_condition`.
     """
     client = text.strip()
     if "*" in client:
-        return address_condition(name, Asked("pattern", (like(client),)), names)
+        return address_condition(name, Asked("pattern", (like(client),)), names, weighed=weighed)
     return joined([condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", client)], " OR ")
 
 

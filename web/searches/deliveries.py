@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from psycopg2.sql import SQL
 
 from web.searches.addresses import like
-from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, found, known_names
-from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Expected, Known, query, sides
+from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, found, known_names, pages
+from web.searches.delivery_keys import Expected, keys, sides
+from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Known, rows_of
 from web.searches.lookups import looked_up
 from web.searches.windows import windows
 
@@ -51,17 +52,22 @@ def _rows(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record]
     last = newest(connection)
     since = _since(wanted, last)
     known = _known(connection, wanted)
-    expected = _expected(connection, wanted, last, known)
-    if not wanted.limit or since is None:
-        yield from found(connection, query(wanted, since, wanted.until, wanted.limit, known, expected), SELECTED)
+    if any(not names for names in known.values()):
         return
+    expected = _expected(connection, wanted, last, known)
+    if wanted.limit and since is not None:
+        spans = windows(last, since, wanted.until, expected.days_of(wanted.limit))
+    else:
+        spans = iter([(since, wanted.until)])
     left = wanted.limit
-    for begin, end in windows(last, since, wanted.until, expected.days_of(wanted.limit)):
-        for row in found(connection, query(wanted, begin, end, left, known, expected), SELECTED):
-            yield row
-            left -= 1
-        if not left:
-            return
+    at_once = min(wanted.limit or FETCHED_AT_ONCE, FETCHED_AT_ONCE)
+    for begin, end in spans:
+        for page in pages(connection, keys(wanted, begin, end, known, expected), at_once):
+            for row in found(connection, rows_of(page, wanted.status, left), SELECTED):
+                yield row
+                left -= 1 if wanted.limit else 0
+            if wanted.limit and not left:
+                return
 
 
 def _known(connection: "Connection", wanted: DeliverySearch) -> Known:

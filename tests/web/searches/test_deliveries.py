@@ -9,7 +9,8 @@ from schemas.settings import DatabaseSettings
 from web.searches import conditions
 from web.searches.database import searching
 from web.searches.deliveries import search
-from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Expected, query
+from web.searches.delivery_keys import Expected, keys
+from web.searches.delivery_query import FIELDS, DeliverySearch, rows_of
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -157,8 +158,9 @@ def test_two_thousand_and_more_are_fetched_as_they_are_needed(
 def test_the_side_from_which_a_search_begins_changes_nothing(
     reading: "Connection", expected: Expected, wanted: dict[str, Any], there: list[str]
 ) -> None:
-    asked = query(DeliverySearch(**wanted), NOON - timedelta(days=1), None, 9, {}, expected)
-    assert [record["recipient"] for record in conditions.found(reading, asked, SELECTED)] == there
+    asked = keys(DeliverySearch(**wanted), NOON - timedelta(days=1), None, {}, expected)
+    [found_keys] = conditions.pages(reading, asked, 9) if there else [[]]
+    assert [recipient for _, _, _, recipient, _ in found_keys] == there
 
 
 def test_values_never_become_sql() -> None:
@@ -168,9 +170,9 @@ def test_values_never_become_sql() -> None:
     )
     for wanted in (asked, DeliverySearch(recipient=f"@{evil}", client=f"*{evil}", status=(evil,))):
         for known in ({}, {"sender": [evil], "client": [evil]}):
-            asked_so = query(wanted, NOON, None, 3, known)
-            assert "DROP" not in repr(asked_so.sql)
-            assert any("DROP" in str(parameter).upper() for parameter in asked_so.parameters)
+            for asked_so in (keys(wanted, NOON, None, known), rows_of([(NOON, evil, evil)], wanted.status, 3)):
+                assert "DROP" not in repr(asked_so.sql)
+                assert any("DROP" in str(parameter).upper() for parameter in asked_so.parameters)
 
 
 def test_a_pattern_that_very_many_addresses_fit_finds_them_all_the_same(
