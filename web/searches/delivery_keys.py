@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import inf
 from typing import Final
 
 import msgspec
@@ -26,13 +27,16 @@ _NEWEST_FIRST: Final = "arrived_at DESC, queue_id DESC, host DESC"
 _IN_ORDER: Final = {_MESSAGE: _NEWEST_FIRST, _RECIPIENT: f"{_NEWEST_FIRST}, recipient, nullif(orig_recipient, '')"}
 """The order in which rows are shown, for either kind of key."""
 
-_MESSAGE_KEYS: Final = f"SELECT {_MESSAGE} FROM delivery_from f WHERE {{}}"
-_RECIPIENT_KEYS: Final = f"SELECT {_RECIPIENT} FROM delivery_to t WHERE {{}}"
-_MESSAGES_OF_RECIPIENTS: Final = f"SELECT {_MESSAGE} FROM delivery_to t WHERE {{}}"
+_MESSAGE_KEYS: Final = "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {}"
+_RECIPIENT_KEYS: Final = (
+    "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t WHERE {}"
+)
+_MESSAGES_OF_RECIPIENTS: Final = "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
 _QUEUED: Final = "queued"
+# By the two primary keys side by side, both in their order: a fourth of the time that an anti-join takes.
 _WITHOUT_RECIPIENTS: Final = (
-    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {} AND NOT EXISTS (SELECT FROM delivery_to t "
-    "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host AND {})"
+    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {} "
+    "EXCEPT SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
 )
 _JOINED_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
@@ -46,13 +50,15 @@ _MOST_ONE_BY_ONE: Final = 30_000
 # rarer together than they are. The key's columns are the first side's, whose order the planner knows: it gives the
 # first keys before it has found all.
 _FROM_MESSAGES_TO_RECIPIENTS: Final = (
-    f"SELECT f.*, t.recipient, t.orig_recipient FROM (SELECT {_MESSAGE} FROM delivery_from f WHERE {{first}} "
-    f"ORDER BY {_NEWEST_FIRST} OFFSET 0) AS f CROSS JOIN LATERAL (SELECT t.* FROM delivery_to t "
+    "SELECT f.*, t.recipient, t.orig_recipient FROM (SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f "
+    "WHERE {first} ORDER BY arrived_at DESC, queue_id DESC, host DESC OFFSET 0) AS f "
+    "CROSS JOIN LATERAL (SELECT t.* FROM delivery_to t "
     "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host AND {second} OFFSET 0) AS t "
     "WHERE {afterwards}"
 )
 _FROM_RECIPIENTS_TO_MESSAGES: Final = (
-    f"SELECT t.* FROM (SELECT {_RECIPIENT} FROM delivery_to t WHERE {{first}} ORDER BY {_NEWEST_FIRST} OFFSET 0) AS t "
+    "SELECT t.* FROM (SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "
+    "WHERE {first} ORDER BY arrived_at DESC, queue_id DESC, host DESC OFFSET 0) AS t "
     "CROSS JOIN LATERAL (SELECT f.* FROM delivery_from f "
     "WHERE f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host AND {second} OFFSET 0) AS f "
     "WHERE {afterwards}"
@@ -60,7 +66,7 @@ _FROM_RECIPIENTS_TO_MESSAGES: Final = (
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """How many rows fit in a day, as the server expects; None: there is no condition for that side, or who knows."""
+    """How many rows fit in a day, as the server expects; None: that side has no condition, or a guess."""
 
     messages: float | None = None
     recipients: float | None = None
@@ -81,6 +87,8 @@ class _Side(msgspec.Struct, frozen=True):
     """The same, quickly planned."""
     named: bool
     """Whether there are such names."""
+    guessed: bool
+    """Whether a pattern has none listed, since too many fit: the planner's estimate is a guess, and no index helps."""
 
     @property
     def first(self) -> Condition:
@@ -119,21 +127,24 @@ def keys(
 def sides(
     wanted: DeliverySearch, since: datetime | None, until: datetime | None, known: Known
 ) -> tuple[Condition | None, Condition | None]:
-    """Return the queries of the messages and of the recipients that fit; None for a side without a condition."""
+    """Return the queries of the messages and of the recipients that fit.
+
+    None for a side without a condition, or with one of which the planner knows nothing.
+    """
     messages = _of_messages(wanted, since, until, known)
     recipients = _of_recipients(wanted, since, until, known)
     return (
-        _keys(_MESSAGE_KEYS, messages.all) if messages.conditions else None,
-        _keys(_RECIPIENT_KEYS, recipients[0].all) if recipients else None,
+        _keys(_MESSAGE_KEYS, messages.all) if messages.conditions and not messages.guessed else None,
+        _keys(_RECIPIENT_KEYS, recipients[0].all) if recipients and not recipients[0].guessed else None,
     )
 
 
 def _both_keys(messages: _Side, recipients: _Side, expected: Expected) -> Condition:
     """Return what finds the recipients for which both are true."""
-    of_messages, of_recipients = expected.messages or 0, expected.recipients or 0
-    if min(of_messages, of_recipients) > _MOST_ONE_BY_ONE:
+    few = [inf if side is None else side for side in (expected.messages, expected.recipients)]
+    if _MOST_ONE_BY_ONE < min(few) < inf:
         return _keys(_JOINED_KEYS, joined([messages.all, recipients.all]))
-    if of_recipients < of_messages:
+    if few[1] < few[0]:
         first, second, text = recipients, messages, _FROM_RECIPIENTS_TO_MESSAGES
     else:
         first, second, text = messages, recipients, _FROM_MESSAGES_TO_RECIPIENTS
@@ -158,6 +169,7 @@ def _of_messages(wanted: DeliverySearch, since: datetime | None, until: datetime
         _message_conditions(wanted, known) + implied,
         _message_conditions(wanted, known, weighed=False) + implied,
         named="sender" in known or "client" in known,
+        guessed=_guessed("sender", wanted.sender, known) or _guessed("client", wanted.client, known),
     )
 
 
@@ -166,7 +178,7 @@ def _of_recipients(wanted: DeliverySearch, since: datetime | None, until: dateti
     implied = implied_by(wanted.status, OF_RECIPIENTS, OF_MESSAGES)
     window = _window("t", since, until)
     if wanted.recipient is None:
-        return [_Side(window, implied, implied, named=False)] if implied else []
+        return [_Side(window, implied, implied, named=False, guessed=False)] if implied else []
     whom, names = asked(wanted.recipient), known.get("recipient")
     columns = ("t.recipient", "t.orig_recipient") if whom.kind == "whole" else ("t.recipient",)
     return [
@@ -175,9 +187,14 @@ def _of_recipients(wanted: DeliverySearch, since: datetime | None, until: dateti
             [address_condition(column, whom, names), *implied],
             [address_condition(column, whom, names, weighed=False), *implied],
             named=names is not None,
+            guessed=_guessed("recipient", wanted.recipient, known),
         )
         for column in columns
     ]
+
+
+def _guessed(field: str, text: str | None, known: Known) -> bool:
+    return text is not None and "*" in text and field not in known
 
 
 def _status_keys(wanted: DeliverySearch, since: datetime | None, until: datetime | None) -> list[Condition]:
@@ -186,7 +203,9 @@ def _status_keys(wanted: DeliverySearch, since: datetime | None, until: datetime
     if not {*OF_RECIPIENTS, *OF_MESSAGES, _QUEUED} >= set(asked_for):
         return []
     messages, recipients = _window("f", since, until), _window("t", since, until)
-    found = [_keys(_MESSAGE_KEYS, joined([*messages, condition(OF_MESSAGES[s])])) for s in asked_for if s in OF_MESSAGES]
+    found = [
+        _keys(_MESSAGE_KEYS, joined([*messages, condition(OF_MESSAGES[s])])) for s in asked_for if s in OF_MESSAGES
+    ]
     found += [
         _keys(_MESSAGES_OF_RECIPIENTS, joined([*recipients, condition(OF_RECIPIENTS[s])]))
         for s in asked_for
@@ -207,7 +226,7 @@ def _ordered(kind: str, found: Sequence[Condition]) -> Condition:
     """Return the keys of *found*, each once, newest first."""
     return Condition(
         SQL("SELECT {} FROM ({}) AS k ORDER BY {}").format(
-            SQL(kind), SQL(" UNION ").join(each.sql for each in found), SQL(_IN_ORDER[kind])
+            SQL(kind), SQL(" UNION ").join(SQL("({})").format(each.sql) for each in found), SQL(_IN_ORDER[kind])
         ),
         tuple(value for each in found for value in each.parameters),
     )
@@ -224,7 +243,5 @@ def _message_conditions(wanted: DeliverySearch, known: Known, *, weighed: bool =
         conditions.append(message_id_condition("f.message_id", wanted.message_id))
     if wanted.client is not None:
         names = known.get("client")
-        conditions.append(
-            client_condition("f.client_name", "f.client_address", wanted.client, names, weighed=weighed)
-        )
+        conditions.append(client_condition("f.client_name", "f.client_address", wanted.client, names, weighed=weighed))
     return conditions

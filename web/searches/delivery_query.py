@@ -48,7 +48,7 @@ _KEY_TYPES: Final = {
 _SAME_MESSAGE: Final = "d.arrived_at = k.arrived_at AND d.queue_id = k.queue_id AND d.host = k.host"
 _SAME_RECIPIENT: Final = " AND d.recipient = k.recipient AND coalesce(d.orig_recipient, '') = k.orig_recipient"
 
-# OFFSET 0 has each key looked up by itself, in the partitions of its day; else all rows of the days may be joined first.
+# OFFSET 0 has each key looked up by itself, in the partitions of its day; else all rows of the days may be joined.
 _ROWS: Final = (
     "SELECT {fields} FROM unnest({arrays}) AS k ({names}) CROSS JOIN LATERAL (SELECT {fields} FROM "
     "delivery_rows(%s, %s) AS d WHERE {same} AND {effective} OFFSET 0) AS d "

@@ -71,30 +71,35 @@ _TROUBLE: Final = """
     FROM delivery_to
     WHERE (status <> 'sent' OR delay >= 60) AND arrived_at >= %(last)s AND arrived_at < %(until)s
 """
+# Sums of double precision: exact, since they are whole numbers far below 2^53, and done in two thirds of the time that
+# the numeric sums of bigint take.
 _FAILING: Final = """
-SELECT top.domain, top.deferred, top.bounced, t.status, t.arrived_at, t.reason, t.reply, nullif(t.relay, '')
+SELECT domain, (deliveries - bounced)::bigint, bounced::bigint
 FROM (
     SELECT
         domain,
-        coalesce(sum(deliveries) FILTER (WHERE trouble NOT IN ('bounced', 'undeliverable')), 0)::bigint AS deferred,
-        coalesce(sum(deliveries) FILTER (WHERE trouble IN ('bounced', 'undeliverable')), 0)::bigint AS bounced
+        sum(deliveries::float8) AS deliveries,
+        coalesce(sum(deliveries::float8) FILTER (WHERE trouble IN ('bounced', 'undeliverable')), 0) AS bounced
     FROM ({trouble}) AS counted
     WHERE trouble <> 'slow'
     GROUP BY domain
-    HAVING sum(deliveries) > 0
-    ORDER BY sum(deliveries) DESC, domain
-    LIMIT %(limit)s
-) AS top
-LEFT JOIN LATERAL (
+) AS failing
+WHERE deliveries > 0
+ORDER BY deliveries DESC, domain
+LIMIT %(limit)s
+""".replace("{trouble}", _TROUBLE)
+_NEWEST_FAILURES: Final = """
+SELECT top.name, t.status, t.arrived_at, t.reason, t.reply, nullif(t.relay, '')
+FROM unnest(%(names)s::text[]) AS top (name)
+CROSS JOIN LATERAL (
     SELECT status, arrived_at, reason, reply, relay
     FROM delivery_to
-    WHERE {domain} = top.domain AND counted_trouble(status, NULL) IS NOT NULL
+    WHERE {domain} = top.name AND counted_trouble(status, NULL) IS NOT NULL
         AND arrived_at >= %(since)s AND arrived_at < %(until)s
     ORDER BY arrived_at DESC
     LIMIT 1
-) AS t ON true
-ORDER BY top.deferred + top.bounced DESC, top.domain
-""".replace("{trouble}", _TROUBLE).replace("{domain}", domain_of("recipient"))
+) AS t
+""".replace("{domain}", domain_of("recipient"))
 _SLOW: Final = """
 SELECT domain, sum(deliveries)::bigint AS slow, (sum(delay_ms) / sum(deliveries) / 1000)::float8
 FROM ({trouble}) AS counted
@@ -105,43 +110,45 @@ ORDER BY sum(delay_ms) DESC, domain
 LIMIT %(limit)s
 """.replace("{trouble}", _TROUBLE)
 _CLIENTS: Final = """
-SELECT top.client_address, n.client_name, top.rejects
+SELECT client_address, sum(rejects)::bigint AS rejects
 FROM (
-    SELECT client_address, sum(rejects)::bigint AS rejects
-    FROM (
-        SELECT client_address, sum(rejects) AS rejects
-        FROM client_counts
-        WHERE day >= %(first)s AND day < %(last)s
-        GROUP BY client_address -- each part by itself: they are few then
-        UNION ALL
-        SELECT client_address, count(*) FROM noqueue
-        WHERE at >= %(since)s AND at < %(first)s AND action = ANY(%(refusing)s)
-        GROUP BY client_address
-        UNION ALL
-        SELECT client_address, count(*) FROM noqueue
-        WHERE at >= %(last)s AND at < %(until)s AND action = ANY(%(refusing)s)
-        GROUP BY client_address
-    ) AS counted
-    WHERE client_address IS NOT NULL
+    SELECT client_address, sum(rejects::float8) AS rejects
+    FROM client_counts
+    WHERE day >= %(first)s AND day < %(last)s
+    GROUP BY client_address -- each part by itself: they are few then
+    UNION ALL
+    SELECT client_address, count(*) FROM noqueue
+    WHERE at >= %(since)s AND at < %(first)s AND action = ANY(%(refusing)s)
     GROUP BY client_address
-    HAVING sum(rejects) > 0
-    ORDER BY rejects DESC, client_address
-    LIMIT %(limit)s
-) AS top
-LEFT JOIN LATERAL (
+    UNION ALL
+    SELECT client_address, count(*) FROM noqueue
+    WHERE at >= %(last)s AND at < %(until)s AND action = ANY(%(refusing)s)
+    GROUP BY client_address
+) AS counted
+WHERE client_address IS NOT NULL
+GROUP BY client_address
+HAVING sum(rejects) > 0
+ORDER BY rejects DESC, client_address
+LIMIT %(limit)s
+"""
+_NEWEST_NAMES: Final = """
+SELECT top.name, n.client_name
+FROM unnest(%(names)s::text[]) AS top (name)
+CROSS JOIN LATERAL (
     SELECT client_name
     FROM noqueue
-    WHERE client_address = top.client_address AND at >= %(since)s AND at < %(until)s
+    WHERE client_address = top.name AND at >= %(since)s AND at < %(until)s
     ORDER BY at DESC
     LIMIT 1
-) AS n ON true
-ORDER BY top.rejects DESC, top.client_address
+) AS n
 """
 
 
 def failing_domains(connection: "Connection", asked: Window, limit: int = 10) -> list[FailingDomain]:
     """Return the destinations where most deliveries failed, the worst first, with what was said there last."""
-    return [FailingDomain(*row) for row in _rows(connection, _FAILING, asked, limit)]
+    top = _rows(connection, _FAILING, asked, limit)
+    newest = _newest(connection, _NEWEST_FAILURES, asked, [domain for domain, *_ in top])
+    return [FailingDomain(domain, *numbers, *newest.get(domain, ())) for domain, *numbers in top]
 
 
 def slow_domains(connection: "Connection", asked: Window, limit: int = 10) -> list[SlowDomain]:
@@ -151,7 +158,9 @@ def slow_domains(connection: "Connection", asked: Window, limit: int = 10) -> li
 
 def refused_clients(connection: "Connection", asked: Window, limit: int = 10) -> list[RefusedClient]:
     """Return the clients that were refused most often, before there was a queue id."""
-    return [RefusedClient(*row) for row in _rows(connection, _CLIENTS, asked, limit)]
+    top = _rows(connection, _CLIENTS, asked, limit)
+    newest = _newest(connection, _NEWEST_NAMES, asked, [address for address, _ in top])
+    return [RefusedClient(address, newest[address][0] if address in newest else None, n) for address, n in top]
 
 
 def _rows(connection: "Connection", query: str, asked: Window, limit: int) -> list[tuple[Any, ...]]:
@@ -159,3 +168,18 @@ def _rows(connection: "Connection", query: str, asked: Window, limit: int) -> li
     with connection.cursor() as cursor:
         cursor.execute(query, {**asked.parameters, "first": first, "last": last, "limit": limit})
         return cursor.fetchall()
+
+
+def _newest(connection: "Connection", query: str, asked: Window, names: list[str]) -> dict[str, tuple[Any, ...]]:
+    """Return what *query* says of each of *names* that has a newest row in the window.
+
+    Nearly all of those at the top have one in the last day: only for the others the other days are looked at too.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    with connection.cursor() as cursor:
+        for since in (max(asked.since, asked.until - timedelta(days=1)), asked.since):
+            missing = [name for name in names if name not in found]
+            if missing:
+                cursor.execute(query, {"names": missing, "since": since, "until": asked.until})
+                found |= {name: tuple(row) for name, *row in cursor.fetchall()}
+    return found

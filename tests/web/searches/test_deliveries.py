@@ -145,7 +145,9 @@ def test_two_thousand_and_more_are_fetched_as_they_are_needed(
 
 
 @pytest.mark.usefixtures("some_mail")
-@pytest.mark.parametrize("expected", [Expected(1, 9), Expected(9, 1), Expected(1e9, 1e9)])
+@pytest.mark.parametrize(
+    "expected", [Expected(1, 9), Expected(9, 1), Expected(1e9, 1e9), Expected(9, None), Expected(None, 9), Expected()]
+)
 @pytest.mark.parametrize(
     ("wanted", "there"),
     [
@@ -181,8 +183,11 @@ def test_a_pattern_that_very_many_addresses_fit_finds_them_all_the_same(
     monkeypatch.setattr(conditions, "MOST_NAMES", 2)
     for name in ("ann", "bob", "eve"):
         mail.both(name, f"{name}@example.net", client_name=f"{name}.example.com", sender=f"{name}@example.org")
-    for wanted in ({"recipient": "*@example*"}, {"sender": "*@example*"}, {"client": "*example*"}):
+    several: list[dict[str, str]] = [{"recipient": "*@example*"}, {"sender": "*@example*"}, {"client": "*example*"}]
+    for wanted in (*several, several[0] | several[1], several[1] | {"recipient": "*@example.net", "client": "*"}):
         assert len(found(reading, **wanted)) == 3
+    for wanted in (several[0] | {"sender": "*nn@*"}, several[1] | {"recipient": "ann@example.net"}):
+        assert found(reading, **wanted) == ["ann>ann@example.net"]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 50])

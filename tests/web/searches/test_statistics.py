@@ -89,6 +89,21 @@ def test_destinations_that_fail_come_with_what_they_said_last(mail: Any, reading
     assert offenders.failing_domains(reading, DAY, limit=1) == [three]
 
 
+def test_what_was_said_last_may_have_been_days_ago(mail: Any, reading: Any) -> None:
+    week = statistics.window(NOON - timedelta(days=7), NOON)
+    for days in (6, 5):
+        mail.message(f"OLD{days}", -days * 86_400)
+        mail.delivery(f"OLD{days}", "a@old.test", "bounced", -days * 86_400, reply=f"550 {days}")
+        mail.rejection("a@x.test", -days * 86_400, client_address="192.0.2.7", client_name=f"c{days}.test")
+    mail.message("NEW", -60)
+    mail.delivery("NEW", "a@new.test", "deferred", -60, reply="452 full")
+    mail.rejection("b@x.test", -60, client_address="192.0.2.8", client_name="c.test")
+    failing = offenders.failing_domains(reading, week)
+    assert [(one.domain, one.reply) for one in failing] == [("old.test", "550 5"), ("new.test", "452 full")]
+    refused = offenders.refused_clients(reading, week)
+    assert [(one.client_name, one.count) for one in refused] == [("c5.test", 2), ("c.test", 1)]
+
+
 def test_slow_destinations_are_those_over_a_minute(mail: Any, reading: Any) -> None:
     some_mail(mail)
     assert offenders.slow_domains(reading, DAY) == [offenders.SlowDomain("slow.test", 2, 150.0)]
