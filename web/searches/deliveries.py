@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg2.sql import SQL
 
 from web.searches.addresses import like
-from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, found, known_names, pages
+from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, Condition, found, known_names, pages
 from web.searches.delivery_keys import Expected, keys, sides
 from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Known, rows_of
 from web.searches.lookups import looked_up
@@ -55,19 +55,33 @@ def _rows(connection: "Connection", wanted: DeliverySearch) -> "Iterator[Record]
     if any(not names for names in known.values()):
         return
     expected = _expected(connection, wanted, last, known)
-    if wanted.limit and since is not None:
-        spans = windows(last, since, wanted.until, expected.days_of(wanted.limit))
-    else:
-        spans = iter([(since, wanted.until)])
-    left = wanted.limit
-    at_once = min(wanted.limit or FETCHED_AT_ONCE, FETCHED_AT_ONCE)
+    if not wanted.limit or since is None:
+        yield from _rows_of_keys(connection, keys(wanted, since, wanted.until, known, expected), wanted, wanted.limit)
+        return
+    left = before = wanted.limit
+    spans = windows(
+        last, since, wanted.until, expected.days_of(left), lambda: left / (before - left) if left < before else None
+    )
     for begin, end in spans:
-        for page in pages(connection, keys(wanted, begin, end, known, expected), at_once):
-            for row in found(connection, rows_of(page, wanted.status, left), SELECTED):
-                yield row
-                left -= 1 if wanted.limit else 0
-            if wanted.limit and not left:
-                return
+        before = left
+        for row in _rows_of_keys(connection, keys(wanted, begin, end, known, expected), wanted, left):
+            yield row
+            left -= 1
+        if not left:
+            return
+
+
+def _rows_of_keys(
+    connection: "Connection", fitting: Condition, wanted: DeliverySearch, limit: int
+) -> "Iterator[Record]":
+    """Yield the rows of the keys that are *fitting*, *limit* at most; 0: all."""
+    left = limit
+    for page in pages(connection, fitting, min(limit or FETCHED_AT_ONCE, FETCHED_AT_ONCE)):
+        for row in found(connection, rows_of(page, wanted.status, left), SELECTED):
+            yield row
+            left -= 1 if limit else 0
+        if limit and not left:
+            return
 
 
 def _known(connection: "Connection", wanted: DeliverySearch) -> Known:

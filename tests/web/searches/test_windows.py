@@ -30,3 +30,9 @@ def test_the_first_window_is_an_hour_and_holds_what_a_wrong_clock_says_is_later(
 
 def test_the_first_window_is_longer_where_rows_are_rare() -> None:
     assert next(windows(NOON, NOON - 999 * HOUR, None, days=2)) == (NOON - 48 * HOUR, None)
+
+
+@pytest.mark.parametrize(("times", "hours"), [(None, 12), (0.1, 1), (4, 6), (1000, 12)])
+def test_the_next_is_as_long_as_it_takes_to_find_the_rest(times: float | None, hours: int) -> None:
+    first, second, *_ = windows(NOON, NOON - 999 * HOUR, None, times=lambda: times)
+    assert second == (first[0] - hours * HOUR, first[0])
