@@ -31,7 +31,7 @@ _MESSAGE_KEYS: Final = "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_fr
 _RECIPIENT_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t WHERE {}"
 )
-_MESSAGES_OF_RECIPIENTS: Final = "SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
+_MESSAGES_OF_RECIPIENTS: Final = "SELECT DISTINCT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
 _QUEUED: Final = "queued"
 # By the two primary keys side by side, both in their order: a fourth of the time that an anti-join takes.
 _WITHOUT_RECIPIENTS: Final = (

@@ -83,6 +83,8 @@ def test_a_host_with_a_wrong_clock_does_not_hide_the_others(reading: "Connection
         ({"client": "*.example.com"}, ["B2", "B2"]),
         ({"status": ("bounced",)}, ["B2"]),
         ({"status": ("Bounced", "deferred")}, ["B2", "B2"]),
+        ({"status": ("deferred",)}, ["B2"]),
+        ({"status": ("bounced",), "sender": "<>"}, ["B2"]),
         ({"status": ("held",)}, ["D4"]),
         ({"status": ("held", "sent")}, ["D4", "C3"]),
         ({"status": ("lost",)}, []),
