@@ -177,6 +177,8 @@ def normalise_delivery(row: DeliveryTo) -> None:
     """Make a row that someone else wrote fit to be merged: its history as a merge would have left it."""
     if row.history:
         row.history = united_history({*row.history}, attempt_entry(row))
+    elif row.attempts > 0:  # nearly always
+        return
     row.attempts = max(row.attempts, counted_attempts(row))
 
 

@@ -268,7 +268,7 @@ class SinkSettings(_Section):
         description="consumer group of the sinks, for Kafka's own tools: positions are in the database",
     )
     batch_rows: int = Field(
-        5000, ge=1, le=100_000, description="rows of one transaction: more is faster, less is sooner"
+        20_000, ge=1, le=100_000, description="rows of one transaction, where as many wait: more is faster"
     )
     batch_ms: int = Field(500, ge=1, le=60_000, description="longest time that a row waits for others")
     days_ahead: int = Field(3, ge=1, le=60, description="day partitions made before they are needed")

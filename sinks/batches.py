@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ _is_spelled = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5]
 _FIRST_DAY: Final = date(1970, 1, 1)
 is_short = re.compile(SHORT_ID).fullmatch
 _MOMENTS: Final = tuple(field for field in DeliveryFrom.__struct_fields__ if field.endswith("_at"))
+_moments_of = attrgetter(*_MOMENTS)
 
 MessageKey = tuple[str, str, str]
 """Host, queue id, time of arrival."""
@@ -82,9 +84,9 @@ class Batch(msgspec.Struct):
             _keep(self.rejections, decode_rejection(value))
 
     def _add_message(self, row: DeliveryFrom) -> None:
-        for field in _MOMENTS:
-            if (text := getattr(row, field)) is not None:
-                setattr(row, field, _moment(text))
+        for field, text in zip(_MOMENTS, _moments_of(row), strict=True):
+            if text is not None and (moment := _moment(text)) is not text:
+                setattr(row, field, moment)
         normalise_message(row)
         key = (row.host, row.queue_id, row.arrived_at)
         known = self.messages.get(key)

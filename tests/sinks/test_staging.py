@@ -17,7 +17,9 @@ TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=
 
 @examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(("\\.", "\\.\n", "\n\\.\n")).via("ended the copy")
-@example(("\\N", "\x02", "\x01")).via("stand for NULL and for a separator")
+@example(("null", "NULL", ",")).via("stand for NULL and for a separator")
+@example(('\\"', "\\n\\u0001", '\\\\",[]]\n[')).via("stand for escapes, and for the end of a row")
+@example(("\x01", "\x7f\u2028", "\r\n")).via("have escapes in JSON, or could have")
 @example(("", "{}", '"\\')).via("empty, and what arrays are quoted with")
 @given(st.tuples(TEXTS, TEXTS, TEXTS))
 def test_every_text_survives(writer: Writer, query: Any, rows: Any, texts: tuple[str, str, str]) -> None:
