@@ -28,6 +28,9 @@ TopicPartition = tuple[str, int]
 _COPIED_AT_ONCE: Final = 4 * 1024 * 1024
 """Bytes."""
 
+_WORK_MEM: Final = "32MB"
+"""To sort a batch in memory: rows take about a kilobyte."""
+
 Copies = Sequence[tuple[Staged, bytes]]
 """The COPY texts of a batch."""
 
@@ -85,6 +88,7 @@ class Writer:
         self._names = KnownNames(self._connection)
         self._lifetime = f"{settings.stream.queue_lifetime_days} days"
         with self._connection, self._connection.cursor() as cursor:
+            cursor.execute("SET work_mem = %s", (_WORK_MEM,))
             for staged in (FROM, TO, NOQUEUE, TLS_SESSIONS):
                 cursor.execute(staged.create)
             cursor.execute("CREATE TEMPORARY TABLE part_joins (part_arrived_at timestamptz, queue_id text, host text,"
