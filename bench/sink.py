@@ -3,12 +3,15 @@
     python bench/sink.py [--lines N] [--rows N] [--partitions N]
 
 The output topics are filled first, by the other stages. Beside it: a bare loop that COPYs the same rows, decoded and
-merged before, in batches of the same size, and upserts them into the same tables; it knows no positions and no merging.
-Both begin with *rows* deliveries in the tables, and with the partitions made.
+merged before, in batches of the same size, and upserts them into the same tables, and the names of each batch into
+theirs; it knows no positions and no merging. Both begin with *rows* deliveries in the tables, and with the partitions
+made.
 """
 
 import io
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +27,7 @@ from schemas.topics import Topics, topics_of
 from sinks import migrating
 from sinks.batches import Batch
 from sinks.day_partitions import DayPartitions
+from sinks.known_names import Name, names_of, store
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged
 from sinks.writing import Copies, copies_of
 
@@ -87,6 +91,15 @@ def _take(batches: list[Batch], topics: Topics, record: Any, taken: int, most: i
     return taken + 1
 
 
+def new_names(batches: list[Batch]) -> Iterator[set[Name]]:
+    """Yield the names of each batch that none before has."""
+    known: set[Name] = set()
+    for batch in batches:
+        new = names_of(batch) - known
+        known |= new
+        yield new
+
+
 def upsert(staged: Staged) -> str:
     """Return a bare upsert: the new row wins."""
     columns = ", ".join(staged.columns)
@@ -98,15 +111,18 @@ def upsert(staged: Staged) -> str:
     )
 
 
-def bare(settings: Settings, batches: list[Copies]) -> float:
+def bare(settings: Settings, batches: list[tuple[Copies, set[Name]]]) -> float:
     """Return the seconds that the bare loop takes."""
     connection = psycopg2.connect(**settings.database.connection_parameters())
     with connection, connection.cursor() as cursor:
         for staged in _KEYS:
             cursor.execute(staged.create)
+    today = datetime.now(UTC).date()
     began = time.monotonic()
-    for copies in batches:
+    for copies, names in batches:
         with connection, connection.cursor() as cursor:
+            if names:
+                store(cursor, names, today)
             for staged, text in copies:
                 cursor.copy_expert(staged.copy, io.BytesIO(text), len(text))
                 cursor.execute(upsert(staged))
@@ -164,7 +180,7 @@ def main() -> None:
         batches, ends = read(settings)
         days = {day for batch in batches for day in batch.days()}
         rows = sum(map(len, batches))
-        copies = [copies_of(batch) for batch in batches]
+        copies = [(copies_of(batch), names) for batch, names in zip(batches, new_names(batches), strict=True)]
         figures.add("rows", rows, f"in {len(batches)} batches")
         database = prepared(path, "bare", options.rows, days, figures)
         yardstick = rows / bare(settings.model_copy(update={"database": database.settings}), copies)
