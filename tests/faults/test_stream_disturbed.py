@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -93,8 +94,9 @@ def test_local_files_are_of_no_importance(stream_settings: Settings, topic_recor
         for _ in range(tally.rounds):
             [name] = world.running
             folder = world.folder / name
-            world.wait(lambda folder=folder: any(folder.iterdir()))
-            for child in folder.iterdir():
+            # Its folders: a file may be there for a moment, by which tempfile tries whether it can write.
+            world.wait(lambda folder=folder: any(child.is_dir() for child in folder.iterdir()))
+            for child in filter(Path.is_dir, folder.iterdir()):
                 shutil.rmtree(child)
             tally.injected += 1
             tally.recovered(world.passed())
