@@ -89,10 +89,7 @@ def _as_json(rows: Sequence[tuple[Any, ...]], end: bytes) -> bytes | None:
 
     *end* is what stands between two arrays, and an empty list before that: no text has it, since JSON escapes newlines.
     """
-    try:
-        text: bytes = _ENCODE_LINES(rows)
-    except OverflowError:  # a number of more than 64 bits: it is for PostgreSQL to refuse
-        return None
+    text: bytes = _ENCODE_LINES(rows)
     # CSV knows the escapes of a quote and of a backslash, and takes all others as they are written.
     if b"\\" in text and b"\\" in text.replace(b"\\\\", b"").replace(b'\\"', b""):
         return None

@@ -30,3 +30,8 @@ def test_every_text_survives(writer: Writer, query: Any, rows: Any, texts: tuple
     writer.write(rows.batch(rows.message(sender=sender, helo=helo), earlier, later), {})
     assert query("SELECT sender, helo, protocol FROM delivery_from") == [(sender, helo, None)]
     assert query("SELECT reply, history FROM delivery_to") == [(sender, [attempt_entry(earlier)])]
+
+
+def test_a_number_of_any_size_is_for_postgresql_to_refuse(writer: Writer, rows: Any) -> None:
+    assert writer.refusal(rows.batch(rows.message(size=2**63 - 1))) is None
+    assert "out of range" in (writer.refusal(rows.batch(rows.message(size=10**30))) or "")
