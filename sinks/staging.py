@@ -13,6 +13,11 @@ from schemas.tls_sessions import TlsSession
 
 _ENCODE_LINES: Final = msgspec.json.Encoder().encode_lines
 
+_Ends = tuple[bytes, bytes]
+"""What stands between two JSON arrays, and between two rows: no text has the former, since JSON escapes newlines."""
+_ENDS: Final[_Ends] = (b"]\n[", b"\n")
+_ENDS_AFTER_EMPTY_LIST: Final[_Ends] = (b",[]]\n[", b",{}\n")
+
 _CODED_TOGETHER: Final = 500
 """Rows: one with an odd value makes the others be written value by value too."""
 
@@ -72,28 +77,25 @@ def copy_text(columns: Sequence[str], rows: Sequence[msgspec.Struct]) -> bytes:
     """
     values = [astuple(row)[1:] for row in rows]
     blocks = []
-    end = b"]\n["
+    ends = _ENDS
     if columns[-1] == "history":  # a list, and nearly always empty
         if repeated := [row for row in values if row[-1]]:
             blocks = [_by_value(row) for row in repeated]
             values = [row for row in values if not row[-1]]
-        end = b",[]]\n["
+        ends = _ENDS_AFTER_EMPTY_LIST
     for start in range(0, len(values), _CODED_TOGETHER):
         block = values[start : start + _CODED_TOGETHER]
-        blocks.append(_as_json(block, end) or b"".join(map(_by_value, block)))
+        blocks.append(_as_json(block, ends) or b"".join(map(_by_value, block)))
     return b"".join(blocks)
 
 
-def _as_json(rows: Sequence[tuple[Any, ...]], end: bytes) -> bytes | None:
-    """Return *rows* as the lines of their JSON arrays, without the brackets; None where CSV would mean another thing.
-
-    *end* is what stands between two arrays, and an empty list before that: no text has it, since JSON escapes newlines.
-    """
+def _as_json(rows: Sequence[tuple[Any, ...]], ends: _Ends) -> bytes | None:
+    """Return *rows* as lines of JSON arrays, without the brackets; None where CSV would mean another thing."""
     text: bytes = _ENCODE_LINES(rows)
     # CSV knows the escapes of a quote and of a backslash, and takes all others as they are written.
     if b"\\" in text and b"\\" in text.replace(b"\\\\", b"").replace(b'\\"', b""):
         return None
-    return (text[1:] + b"[").replace(end, b"\n" if len(end) == len(b"]\n[") else b",{}\n")
+    return (text[1:] + b"[").replace(*ends)
 
 
 def _by_value(row: tuple[Any, ...]) -> bytes:
