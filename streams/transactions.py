@@ -61,7 +61,7 @@ class Transactions:
                 f"cannot take over partition {number}: {exception.args[0].str()}; is Kafka well?"
             ) from exception
 
-    async def write(self, writes: list[Write], executor: Executor) -> None:
+    async def write(self, writes: Iterable[Write], executor: Executor) -> None:
         """Write all of *writes* or none. Raises CheckpointFailedError."""
         loop = asyncio.get_running_loop()
         for attempt in range(_ABORTS):
@@ -118,7 +118,8 @@ class Transactions:
                 return
 
     def _failed(self, error: KafkaError) -> CheckpointFailedError:
-        if error.fatal():
+        # Fenced while records were handed over: produce() says by its code alone what the others say by a flag too.
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - confluent-kafka's name for it
             return FencedError(
                 f"partition {self._number} went to another worker, or its transaction took too long ({error.str()}); "
                 "nothing is lost: who has it now goes on from the last checkpoint"
