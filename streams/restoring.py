@@ -16,6 +16,8 @@ _ANSWER_SECONDS = 15
 _SILENT_SECONDS = 60
 """How long the changelog may give nothing, neither a record nor its end."""
 _BATCH = 10_000
+_LEADERS_MOVE = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+_ELECTION_SECONDS = 0.2
 
 
 class Restorer:
@@ -52,7 +54,7 @@ class Restorer:
             count = self._read(consumer, latest)
             for number, partition in partitions.items():
                 partition.restore(latest.pop(number))
-                self._check_position(partition, *source_bounds[number])
+                self._check_position(partition, source_bounds[number], consumer)
         finally:
             consumer.close()
         return count, {number: high for number, (_, high) in bounds.items()}
@@ -81,19 +83,28 @@ class Restorer:
                     raise TryAgainLaterError(f"cannot read {self._changelog}: {error.str()}")
         return count
 
-    def _check_position(self, partition: SourcePartition, low: int, high: int) -> None:
+    def _check_position(self, partition: SourcePartition, bounds: tuple[int, int], consumer: Consumer) -> None:
         state = partition.state.progress
         if state.batches == 0 and state.dead_letters == 0:
-            state.next_offset = partition.committed = low
-        elif not low <= partition.next <= high:
+            state.next_offset = partition.committed = bounds[0]
+            return
+        if partition.next > bounds[1]:  # of a worker that went on while this one was frozen, after it had asked
+            bounds = self._bounds(consumer, self._source, partition.number)
+        low, high = bounds
+        if not low <= partition.next <= high:
             raise position_lost(self._source, partition.number, partition.next, f"holds {low} to {high} now")
 
     def _bounds(self, consumer: Consumer, topic: str, number: int) -> tuple[int, int]:
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_SECONDS)
-        except KafkaException as error:
-            raise TryAgainLaterError(f"cannot ask the broker about {topic}: {error.args[0].str()}") from error
-        return low, high
+        began = time.monotonic()
+        while True:
+            try:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERS_MOVE or time.monotonic() - began > _ANSWER_SECONDS:
+                    raise TryAgainLaterError(f"cannot ask the broker about {topic}: {error.args[0].str()}") from error
+                time.sleep(_ELECTION_SECONDS)
+            else:
+                return low, high
 
 
 def position_lost(topic: str, partition: int, offset: int, instead: str = "no longer has it") -> ConfigurationError:
