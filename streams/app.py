@@ -28,7 +28,7 @@ from streams.order import Order
 from streams.partitions import SourcePartition
 from streams.restoring import Restorer
 from streams.state import PartitionState
-from streams.table import CheckpointTable
+from streams.table import CheckpointTable, TableManager
 from streams.transactions import Transactions
 
 _LONGEST_REBALANCE_SECONDS: Final = 300
@@ -76,6 +76,7 @@ class StreamApp:
             broker_heartbeat_interval=stream.session_timeout_seconds / 5,
             broker_request_timeout=max(90.0, 1.5 * stream.session_timeout_seconds),
             broker_commit_interval=0.5,
+            TableManager=TableManager,
             agent_supervisor=CrashingSupervisor,
             table_standby_replicas=0,
             consumer_max_fetch_size=1024
@@ -115,7 +116,7 @@ class StreamApp:
     def _new_partition(self, number: int) -> SourcePartition:
         application = self.settings.stream.application
         name = f"{application}-{number}"
-        transactions = Transactions(number, client_config(self.settings.kafka, name), name)
+        transactions = Transactions(number, client_config(self.settings.kafka, name), name, self.topics.progress.name)
         state = PartitionState(number, self.topics, self.settings.stream)
         return SourcePartition(number, state, transactions, self.topics)
 

@@ -7,29 +7,22 @@ flow is stopped amid a batch, when a position that it remembers is ahead of a se
 follows in the log, as the thread that fetches saw it, and how many seeks there had been: `streams.order` tells by it.
 """
 
-import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import faust
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from faust.exceptions import ConsumerNotStarted
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from schemas.errors import TryAgainLaterError
+from streams.fetching import FetchThread
 from streams.partitions import SourcePartition
-from streams.restoring import position_lost
 from streams.table import CheckpointTable
 
 log = structlog.get_logger()
 
-UNKNOWN: Final = 1 << 63
-"""Offset that a record follows of which nobody knows what was before it: later than any."""
-_LONGEST_FETCH_ERROR_SECONDS: Final = 120
+_LOOK_AGAIN_SECONDS: Final = 0.02
 
 
 class FollowingMessage(ConsumerMessage):
@@ -40,107 +33,6 @@ class FollowingMessage(ConsumerMessage):
     """Offset after the committed record before this one in the log."""
     seeks: int
     """How many seeks there had been when it was fetched."""
-
-
-class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread that fetches. What is here runs in it, so that no seek comes in the midst of a fetch."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.fetched: dict[TP, int] = {}
-        """Where the next fetch goes on, once a seek has said where to begin."""
-        self.failures = 0
-        """How often Kafka gave no records and was asked again."""
-        self._seeks = 0
-        self._failing_since: float | None = None
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - aiokafka reads it when it starts
-        return consumer
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        self.fetched.clear()
-        await super().on_partitions_revoked(revoked)
-
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.fetched.clear()
-        # aiokafka begins only when this returns, and restoring may take longer than the session lasts.
-        self._ensure_consumer()._coordinator._start_heartbeat_task()  # noqa: SLF001
-        await super().on_partitions_assigned(assigned, generation_id)
-
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            fetched = await super()._fetch_records(*args, **kwargs)
-        except NoOffsetForPartitionError:
-            return {}  # a partition that is new to the group: the seek to its checkpoint is on the way
-        except OffsetOutOfRangeError as error:
-            ((partition, offset),) = error.args[0].items()
-            self._table.fail(position_lost(partition.topic, partition.partition, offset))
-            raise
-        except KafkaError as error:
-            await self._bear(error)
-            return {}
-        self._failing_since = None
-        return {tp: self._following(tp, records) for tp, records in fetched.items()}
-
-    async def _bear(self, error: KafkaError) -> None:
-        """Wait a little where Kafka gives no records: a coordinator that moves, a leader that is elected."""
-        since = self._failing_since = self._failing_since or time.monotonic()
-        if time.monotonic() - since > _LONGEST_FETCH_ERROR_SECONDS:
-            self._table.fail(TryAgainLaterError(f"Kafka gives no records: {error}"))
-        self.failures += 1
-        log.warning("Kafka gives no records, trying on", why=str(error))
-        await asyncio.sleep(1)
-
-    def _following(self, tp: TP, records: list[Any]) -> list[tuple[Any, int, int]]:
-        follows, seeks = self.fetched.get(tp, UNKNOWN), self._seeks
-        placed = []
-        for record in records:
-            placed.append((record, follows, seeks))
-            follows = record.offset + 1
-        if tp in self.fetched:
-            self.fetched[tp] = follows
-        return placed
-
-    async def seek_to(self, tp: TP, offset: int) -> int:
-        """Fetch from *offset*; return the number of this seek. Raises IllegalStateError if *tp* went elsewhere."""
-        self._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
-        self.fetched[tp] = offset
-        self._seeks += 1
-        return self._seeks
-
-    def ends(self, tp: TP) -> tuple[int, int] | None:
-        """Return the end of *tp* as the last fetch told it, and where the next fetch begins; None before one did.
-
-        The two are the same where all is read: markers of transactions count as offsets, and are nobody's record.
-        """
-        partition = TopicPartition(tp.topic, tp.partition)
-        try:
-            consumer = self._ensure_consumer()
-            end: int | None = consumer.highwater(partition)
-            state = consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001
-        except (AssertionError, AttributeError, ConsumerNotStarted, IllegalStateError):  # it went elsewhere
-            return None
-        return None if end is None or not state.has_valid_position else (end, state.position)
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Tell the group how far it is. Nothing depends on it, so no error of it ends the worker, as Faust has it."""
-        consumer, mine = self._ensure_consumer(), self.assignment()
-        self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))
-        try:
-            await consumer.commit(
-                {TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items() if tp in mine}
-            )
-        except KafkaError as error:
-            log.debug("the group was not told how far it is", why=str(error))
-            return False
-        return True
-
-    @property
-    def _table(self) -> CheckpointTable:
-        assert isinstance(self.transport, _Transport)
-        return self.transport.table
 
 
 class _Forgetful(dict[TP, int | None]):
@@ -159,15 +51,17 @@ class _Forgetful(dict[TP, int | None]):
 class Consumer(driver.Consumer):
     """Faust's consumer, which goes on where the checkpoints are."""
 
-    _thread: _Thread
+    _thread: FetchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Read nothing yet."""
         super().__init__(*args, **kwargs)
         self._read_offset = _Forgetful()
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> FetchThread:
+        thread = FetchThread(self, loop=self.loop, beacon=self.beacon)
+        thread.table = self._table
+        return thread
 
     @property
     def _table(self) -> CheckpointTable:
@@ -182,6 +76,13 @@ class Consumer(driver.Consumer):
         """
         if not self.app.should_stop:
             await super().subscribe({self._table.source, self._table.changelog_topic.get_topic_name()})
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        """Wait for records; where no partition may be read yet, look again soon, and not after Faust's second."""
+        if self.flow_active and not self._get_active_partitions():
+            await self.sleep(_LOOK_AGAIN_SECONDS)
+            return {}, set()
+        return await super()._wait_next_records(timeout)
 
     def _to_message(self, tp: TP, record: tuple[Any, int, int]) -> FollowingMessage:
         raw, follows, seeks = record
@@ -235,10 +136,25 @@ class Consumer(driver.Consumer):
             return False
         return True
 
+    async def is_behind(self, partition: SourcePartition) -> bool:
+        """Tell whether Kafka has records of *partition* after those that were fetched."""
+        tp = TP(self._table.source, partition.number)
+        behind: bool = await self._thread.call_thread(self._thread.is_behind, tp)
+        return behind
+
+    def revive(self, partition: SourcePartition) -> None:
+        """Let records of *partition* flow, whatever Faust believes of it; only where no rebalance is under way."""
+        tp = TP(self._table.source, partition.number)
+        active, flowing = tp in self._get_active_partitions(), self.flow_active
+        log.warning("records do not come", partition=partition.number, active=active, flowing=flowing)
+        self.resume_partitions({tp})
+        self.app.flow_control.resume()
+        self.resume_flow()
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Say nothing: Faust's guess takes quiet hours, and events that wait for a checkpoint, for a hanging stream.
 
-        `Readiness` tells whether the loop turns, and `streams.order` whether records are dropped.
+        `Readiness` tells whether the loop turns, and `streams.order` whether records come.
         """
 
     @property

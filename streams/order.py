@@ -1,12 +1,12 @@
-"""Sees to it that each partition's records are merged in the order of the log, and that none is passed over.
+"""Sees to it that each partition's records are merged in the order of the log, that none is passed over or left there.
 
-What Faust drops between the fetch and the agent is fetched again. Where that does not help, the worker ends: nothing of
-what came after the gap was merged, so that nothing is lost.
+What Faust drops between the fetch and the agent, or does not fetch, is fetched again. Where that does not help, the
+worker ends: nothing of what came after the gap was merged, so that nothing is lost.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Final, cast
 
 import faust
@@ -19,7 +19,9 @@ from streams.partitions import SourcePartition
 log = structlog.get_logger()
 
 _MOST_TRIES: Final = 10
+_MOST_STALLS: Final = 3
 _STALLED_SECONDS: Final = 15.0
+_ON_ITS_WAY_SECONDS: Final = 1.0
 
 
 class RecordsPassedOverError(JournalPostfixError):
@@ -44,38 +46,57 @@ class Order:
             self._tries.pop(partition.number, None)
             return True
         if message.seeks >= partition.sought:  # else it was fetched before the last seek, and comes again
-            self._read_again(partition, f"records {partition.next} to {min(message.follows, message.offset) - 1}")
+            what = f"records {partition.next} to {min(message.follows, message.offset) - 1}"
+            self._read_again(partition, what, _MOST_TRIES)
         return False
 
     def watch(self, partitions: Iterable[SourcePartition]) -> None:
-        """Notice records that were dropped with none after them; to be called every now and then."""
+        """Notice partitions whose records don't come although there are some; to be called every now and then."""
         now = time.monotonic()
         for partition in partitions:
             offset, since = self._still.get(partition.number, (-1, now))
             if offset != partition.next or partition.inflight is not None:
                 self._still[partition.number] = (partition.next, now)
-            elif now - since > _STALLED_SECONDS and self._consumer.fetched(partition) > partition.next:
+            elif now - since > _STALLED_SECONDS and not self._is_busy(partition):
                 self._still[partition.number] = (partition.next, now)
-                self._read_again(partition, f"records from {partition.next} on")
+                self._begin(partition, self._look(partition, partition.next))
+
+    async def _look(self, partition: SourcePartition, still: int) -> None:
+        """Have records fetched again that have not come, be they fetched and dropped, or never asked for."""
+        waiting = self._consumer.fetched(partition) > still or await self._consumer.is_behind(partition)
+        if waiting:
+            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
+        if waiting and partition.next == still and not self._app.rebalancing:
+            self._consumer.revive(partition)
+            self._complain(partition, f"records from {still} on", _MOST_STALLS)
+            await self._seek(partition)
 
     @property
     def _consumer(self) -> Consumer:
         return cast("Consumer", self._app.consumer)
 
-    def _read_again(self, partition: SourcePartition, what: str) -> None:
-        number = partition.number
-        if number in self._tasks or self._app.rebalancing:  # the end of a rebalance seeks anyway
-            return
-        if self._tries.get(number, 0) >= _MOST_TRIES:
+    def _read_again(self, partition: SourcePartition, what: str, most: int) -> None:
+        if not self._is_busy(partition):
+            self._complain(partition, what, most)
+            self._begin(partition, self._seek(partition))
+
+    def _is_busy(self, partition: SourcePartition) -> bool:
+        return partition.number in self._tasks or self._app.rebalancing  # the end of a rebalance seeks anyway
+
+    def _begin(self, partition: SourcePartition, work: Coroutine[None, None, None]) -> None:
+        task = self._tasks[partition.number] = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(lambda _: self._tasks.pop(partition.number, None))
+
+    def _complain(self, partition: SourcePartition, what: str, most: int) -> None:
+        """Say that *what* is fetched again; end the worker where it was *most* times."""
+        if self._tries.get(partition.number, 0) >= most:
             self._fail(
                 RecordsPassedOverError(
-                    f"{what} of partition {number} were fetched {_MOST_TRIES} times and never came to be merged; "
+                    f"{what} of partition {partition.number} were asked for {most} times and never came to be merged; "
                     "nothing is lost: the last checkpoint stands"
                 )
             )
-        log.info("fetching again what was dropped on the way", partition=number, what=what)
-        task = self._tasks[number] = asyncio.get_running_loop().create_task(self._seek(partition))
-        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        log.info("fetching again what did not come", partition=partition.number, what=what)
 
     async def _seek(self, partition: SourcePartition) -> None:
         if await self._consumer.read_on(partition):

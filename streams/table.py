@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from faust.stores.base import Store
+from faust.tables.manager import TableManager as FaustTableManager
 from faust.tables.table import Table
 from faust.types import TP
 
@@ -220,3 +221,10 @@ class CheckpointTable(Table[Any, Any]):
 
     def _new_store(self) -> CheckpointStore:
         return CheckpointStore("memory://", self.app, self, table_name=self.name, loop=self.loop)
+
+
+class TableManager(FaustTableManager):
+    """Faust's, without a second's sleep at its start: the one table is there before."""
+
+    async def sleep(self, *_: Any) -> None:
+        """Go on at once."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 LIBRDKAFKA: Final = logging.getLogger("librdkafka")
 """Gets what librdkafka would print: what matters of it is in the errors that it raises."""
 
+_CONNECTION_SECONDS: Final = 2
 _ANSWER_SECONDS: Final = 20
 _CALLS: Final = 4
 _ABORTS: Final = 6
@@ -38,8 +40,11 @@ class FencedError(CheckpointFailedError):
 class Transactions:
     """Writes the checkpoints of partition *number*, one at a time."""
 
-    def __init__(self, number: int, config: dict[str, Any], transactional_id: str) -> None:
-        """Fence who used *transactional_id* so far, and end what it left open. Blocks. Raises TryAgainLaterError."""
+    def __init__(self, number: int, config: dict[str, Any], transactional_id: str, topic: str) -> None:
+        """Fence who used *transactional_id* so far, and end what it left open. Blocks. Raises TryAgainLaterError.
+
+        *topic* is one that will be written to.
+        """
         self._number = number
         self.retries = 0
         """How often a call to the broker, or a whole checkpoint, was tried again."""
@@ -55,6 +60,8 @@ class Transactions:
             logger=LIBRDKAFKA,
         )
         try:
+            with suppress(KafkaException):  # once it is connected: it would look again after half a second only
+                self._producer.list_topics(topic, _CONNECTION_SECONDS)
             self._insist(lambda: self._producer.init_transactions(_ANSWER_SECONDS))
         except KafkaException as exception:
             raise TryAgainLaterError(

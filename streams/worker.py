@@ -129,6 +129,12 @@ class _Worker(faust.Worker):
             timer.start()
         super()._schedule_shutdown(signal)
 
+    async def _sentinel_task(self) -> None:
+        """End at once: when this is asked for, all tasks have ended, and Faust would sleep for a second."""
+
+    def _enter_debugger(self) -> None:
+        """Do nothing: Faust's answer to SIGUSR2 would wait for somebody at a terminal."""
+
 
 def _end(error: BaseException, datadir: str) -> None:
     """End the process: its state is ahead of what is committed, and another may own its partitions."""

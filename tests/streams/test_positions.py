@@ -145,6 +145,7 @@ def test_a_position_that_another_worker_wrote_while_this_one_was_frozen_amid_res
     raw.feed(range(2))
     config = client_config(stream_settings.kafka, "test")
     state = PartitionState(0, topics, stream_settings.stream)
-    partition = SourcePartition(0, state, Transactions(0, config, "test-0"), topics)
+    transactions = Transactions(0, config, "test-0", topics.progress.name)
+    partition = SourcePartition(0, state, transactions, topics)
     Frozen(config, topics.changelog.name, topics.raw.name).restore({0: partition})
     assert partition.next == partition.committed == 5

@@ -39,7 +39,8 @@ def test_who_is_fenced_while_records_are_handed_over_has_lost_its_partition(
 def transactions(settings: Settings) -> Transactions:
     """Take partition 0, from whoever has it."""
     config: dict[str, Any] = client_config(settings.kafka, "test")
-    return Transactions(0, config, f"{settings.stream.application}-0")
+    topic = topics_of(settings.kafka, settings.stream).noqueue
+    return Transactions(0, config, f"{settings.stream.application}-0", topic.name)
 
 
 def write(topic: Topic, key: bytes) -> Write:
