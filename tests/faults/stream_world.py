@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from faults.tally import Tally
 
@@ -282,9 +282,21 @@ class World:
         return text in self.log_of(name).read_text()
 
     def story(self) -> str:
-        """Return what all workers said."""
+        """Return how far everything is, and what all workers said."""
+        fed, waiting = [len(records) for records in self.feed.fed], len(self.feed.producer)
+        done = {number: progress.next_offset for number, progress in sorted(self.progress().items())}
+        account = f"fed {fed} ({waiting} on their way), Kafka holds up to {self._ends()}, read up to {done}"
         logs = sorted(self.folder.glob("w*.log"), key=lambda file: int(file.stem[1:]))
-        return "\n".join(f"== {log.stem}\n{log.read_text()[-3000:]}" for log in logs)[-20_000:]
+        return "\n".join([account, *(f"== {log.stem}\n{log.read_text()[-3000:]}" for log in logs)])[:30_000]
+
+    def _ends(self) -> list[int | str]:
+        ends: list[int | str] = []
+        for number in range(self.topics.raw.partitions):
+            try:
+                ends.append(self._reader.get_watermark_offsets(TopicPartition(self.topics.raw.name, number), 5)[1])
+            except KafkaException as error:
+                ends.append(error.args[0].str())
+        return ends
 
     # The account
 
@@ -303,7 +315,7 @@ class World:
         self.tally.compare("state left", dict.fromkeys(left, 1), {})
         again = sum(log.read_text().count("fetching again") for log in self.folder.glob("w*.log"))
         lines = sum(p.lines for p in self.progress().values())
-        self.tally.notes.append(f"{lines:,} lines; {again} times records were fetched again that Faust had dropped")
+        self.tally.notes.append(f"{lines:,} lines; {again} times records were fetched again that had not come")
         self.tally.settle()
 
     def begin(self, messages_per_second: int, workers: int = 1) -> None:
