@@ -16,6 +16,7 @@ from journal_postfix.dead_letters import Letter
 from journal_postfix.withdrawals import withdrawn
 from schemas.dead_letters import letter_key
 from schemas.errors import BadRecordError, JournalPostfixError, TryAgainLaterError
+from schemas.kafka import NOTHING_LOST
 from schemas.raw import decode_batch
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
@@ -62,7 +63,7 @@ def retry(settings: Settings, letters: Sequence[Letter], *, dry_run: bool = Fals
 class _Retrying:
     def __init__(self, settings: Settings, topics: Topics, *, dry_run: bool) -> None:
         self._settings, self._topics, self._dry_run = settings, topics, dry_run
-        self._producer = Producer(quiet_config(settings, "journal-postfix-retry") | {"enable.idempotence": True})
+        self._producer = Producer(quiet_config(settings, "journal-postfix-retry") | NOTHING_LOST)
         self._writer: Writer | None = None
 
     def one(self, letter: Letter) -> Outcome:

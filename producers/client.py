@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from confluent_kafka import KafkaError, Producer
 
-from schemas.kafka import client_config, quiet
+from schemas.kafka import NOTHING_LOST, client_config, quiet
 from schemas.settings import Settings
 
 _STATISTICS_MS: Final = 5000
@@ -36,9 +36,8 @@ def producer(settings: Settings, on_error: Callable[[KafkaError], None], on_retr
 
     return Producer(
         client_config(settings.kafka, "journal-postfix-producer")
+        | NOTHING_LOST
         | {
-            "enable.idempotence": True,
-            "acks": "all",
             "message.timeout.ms": 0,  # never given up
             "compression.type": "lz4",
             "linger.ms": 5,

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from schemas.errors import ConfigurationError
 from schemas.settings import KafkaSettings
@@ -11,6 +11,18 @@ quiet = logging.getLogger("journal_postfix.librdkafka")
 """For a client's ``logger``: swallows the library's own lines about every broken connection; what matters we tell."""
 quiet.propagate = False
 quiet.addHandler(logging.NullHandler())
+
+NOTHING_LOST: Final[dict[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "max.in.flight.requests.per.connection": 1,
+}
+"""What any producer needs for each record to be kept once and in order.
+
+One request at a time: a broker that knows nothing of a producer takes whatever sequence comes first. Where it refuses
+the first request, since it is yet to learn that it leads the partition, and takes the second, the first can't be stored
+any more, and librdkafka counts it as delivered (KAFKA-15591; Kafka's own fix is for empty partitions).
+"""
 
 
 def client_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:

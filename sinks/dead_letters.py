@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from schemas.dead_letters import MAX_VALUE, DeadLetter, letter_key
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
-from schemas.kafka import client_config, quiet
+from schemas.kafka import NOTHING_LOST, client_config, quiet
 from schemas.settings import Settings
 
 _FLUSH_SECONDS: Final = 15
@@ -33,7 +33,7 @@ class DeadLetters:
         """Write to *topic*."""
         self._topic = topic
         config = client_config(settings.kafka, "journal-postfix-sink")
-        self._producer = Producer({**config, "enable.idempotence": True, "logger": quiet})
+        self._producer = Producer({**config, **NOTHING_LOST, "logger": quiet})
         self._limit = settings.sink.bad_records_in_a_row
         self._runs: dict[tuple[str, int], int] = {}
 

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.errors import JournalPostfixError, TryAgainLaterError
+from schemas.kafka import NOTHING_LOST
 from streams.outputs import Write
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ class Transactions:
         self._producer = Producer(
             {
                 **config,
+                **NOTHING_LOST,
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": _TRANSACTION_MS,
                 "linger.ms": 5,

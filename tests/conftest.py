@@ -11,14 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from engine_containers import BrokerAt, NotHereError, Postgres, kafka_container, postgres_container
 from psycopg2 import sql
 
@@ -57,7 +58,17 @@ def stream_settings(kafka_settings: KafkaSettings) -> Settings:
     topics = topics_of(settings.kafka, settings.stream).all()
     for future in admin.create_topics([NewTopic(t.name, t.partitions, 1, config=t.config) for t in topics]).values():
         future.result()
+    wait_for_leaders(admin, topics)
     return settings
+
+
+def wait_for_leaders(admin: AdminClient, topics: Iterable[Topic]) -> None:
+    """Wait until the broker knows that it leads new *topics*: before, it may refuse records and take later ones."""
+    asked = {TopicPartition(t.name, number): OffsetSpec.latest() for t in topics for number in range(t.partitions)}
+    until = time.monotonic() + 30
+    while any(future.exception() for future in admin.list_offsets(asked).values()):
+        assert time.monotonic() < until, "new topics have no leaders"
+        time.sleep(0.05)  # a poll: the broker does not tell
 
 
 @pytest.fixture

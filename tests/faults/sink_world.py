@@ -21,6 +21,7 @@ from faults.tally import Tally
 
 from journal_postfix import topics as broker_topics
 from journal_postfix.supervision.environment import environment_of
+from schemas.kafka import NOTHING_LOST
 from schemas.keys import key_of, partition_of
 from schemas.raw import RawBatch, RawLine, StreamPosition
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, SinkSettings
@@ -66,7 +67,7 @@ class Records(threading.Thread):
         """Topic, key and value of each record, in order."""
         self._states = [PartitionState(number, self.topics, settings.stream) for number in range(PARTITIONS)]
         self._producer = Producer(
-            {"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True, "log_level": 0}
+            {"bootstrap.servers": settings.kafka.bootstrap_servers, **NOTHING_LOST, "log_level": 0}
         )
         self._pause = MESSAGES_AT_ONCE / messages_per_second
         self._messages = 0

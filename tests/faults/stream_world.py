@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from faults.tally import Tally
 
 from journal_postfix.supervision.environment import environment_of
+from schemas.kafka import NOTHING_LOST
 from schemas.keys import key_of, partition_of
 from schemas.progress import Progress, decode_progress
 from schemas.raw import RawBatch, RawLine, StreamPosition, encode_batch
@@ -75,7 +76,7 @@ class Feed(threading.Thread):
     def __init__(self, settings: Settings, messages_per_second: int) -> None:
         super().__init__(daemon=True)
         servers = {"bootstrap.servers": settings.kafka.bootstrap_servers, "log_level": 0}
-        self.producer = Producer({**servers, "linger.ms": 5, "enable.idempotence": True, "message.timeout.ms": 900_000})
+        self.producer = Producer({**servers, **NOTHING_LOST, "linger.ms": 5, "message.timeout.ms": 900_000})
         self.raw, self.rate = topics_of(settings.kafka, settings.stream).raw, messages_per_second
         self.fed: list[list[RawBatch | bytes]] = [[] for _ in range(self.raw.partitions)]
         """What was produced to each partition, in order: batches, and records that are none."""
