@@ -20,6 +20,7 @@ from journal_postfix.local import EmbeddedDatabase
 from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.deliveries import delivery_key, encode_record, message_key
 from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.kafka import NOTHING_LOST
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 from schemas.topics import Topics, topics_of
 from sinks import worker
@@ -52,7 +53,11 @@ class Stream:
         self.topics = topics_of(settings.kafka, settings.stream)
         self.rows = rows
         self._producer = Producer(
-            {"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": settings.kafka.topic_prefix}
+            {
+                "bootstrap.servers": settings.kafka.bootstrap_servers,
+                "transactional.id": settings.kafka.topic_prefix,
+                **NOTHING_LOST,
+            }
         )
         self._producer.init_transactions(30)
         self.messages = 0
