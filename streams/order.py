@@ -25,7 +25,7 @@ _ON_ITS_WAY_SECONDS: Final = 1.0
 
 
 class RecordsPassedOverError(JournalPostfixError):
-    """Records were fetched and never reach the agent: going on would lose them for good."""
+    """There are records that never reach the agent: going on would lose them for good."""
 
 
 class Order:
@@ -46,8 +46,7 @@ class Order:
             self._tries.pop(partition.number, None)
             return True
         if message.seeks >= partition.sought:  # else it was fetched before the last seek, and comes again
-            what = f"records {partition.next} to {min(message.follows, message.offset) - 1}"
-            self._read_again(partition, what, _MOST_TRIES)
+            self._read_again(partition, f"records {partition.next} to {min(message.follows, message.offset) - 1}")
         return False
 
     def watch(self, partitions: Iterable[SourcePartition]) -> None:
@@ -63,10 +62,10 @@ class Order:
 
     async def _look(self, partition: SourcePartition, still: int) -> None:
         """Have records fetched again that have not come, be they fetched and dropped, or never asked for."""
-        waiting = self._consumer.fetched(partition) > still or await self._consumer.is_behind(partition)
-        if waiting:
-            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
-        if waiting and partition.next == still and not self._app.rebalancing:
+        if self._consumer.fetched(partition) <= still and not await self._consumer.is_behind(partition):
+            return
+        await asyncio.sleep(_ON_ITS_WAY_SECONDS)
+        if partition.next == still and not self._app.rebalancing:
             self._consumer.revive(partition)
             self._complain(partition, f"records from {still} on", _MOST_STALLS)
             await self._seek(partition)
@@ -75,9 +74,9 @@ class Order:
     def _consumer(self) -> Consumer:
         return cast("Consumer", self._app.consumer)
 
-    def _read_again(self, partition: SourcePartition, what: str, most: int) -> None:
+    def _read_again(self, partition: SourcePartition, what: str) -> None:
         if not self._is_busy(partition):
-            self._complain(partition, what, most)
+            self._complain(partition, what, _MOST_TRIES)
             self._begin(partition, self._seek(partition))
 
     def _is_busy(self, partition: SourcePartition) -> bool:

@@ -11,18 +11,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic
 from engine_containers import BrokerAt, NotHereError, Postgres, kafka_container, postgres_container
 from psycopg2 import sql
 
+from journal_postfix.broker import TopicEnds
 from journal_postfix.local import EmbeddedBroker, EmbeddedCluster, EmbeddedDatabase
 from journal_postfix.local.database_config import ROLE
 from schemas.errors import JournalPostfixError
@@ -58,17 +58,9 @@ def stream_settings(kafka_settings: KafkaSettings) -> Settings:
     topics = topics_of(settings.kafka, settings.stream).all()
     for future in admin.create_topics([NewTopic(t.name, t.partitions, 1, config=t.config) for t in topics]).values():
         future.result()
-    wait_for_leaders(admin, topics)
+    with closing(TopicEnds(settings)) as ends:  # waits until the broker knows that it leads them all
+        ends.high_watermarks(topic.name for topic in topics)
     return settings
-
-
-def wait_for_leaders(admin: AdminClient, topics: Iterable[Topic]) -> None:
-    """Wait until the broker knows that it leads new *topics*: before, it may refuse records and take later ones."""
-    asked = {TopicPartition(t.name, number): OffsetSpec.latest() for t in topics for number in range(t.partitions)}
-    until = time.monotonic() + 30
-    while any(future.exception() for future in admin.list_offsets(asked).values()):
-        assert time.monotonic() < until, "new topics have no leaders"
-        time.sleep(0.05)  # a poll: the broker does not tell
 
 
 @pytest.fixture

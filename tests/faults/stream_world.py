@@ -11,15 +11,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from faults.tally import Tally
 
+from journal_postfix.broker import TopicEnds
 from journal_postfix.supervision.environment import environment_of
+from schemas.errors import JournalPostfixError
 from schemas.kafka import NOTHING_LOST
 from schemas.keys import key_of, partition_of
 from schemas.progress import Progress, decode_progress
@@ -290,14 +292,12 @@ class World:
         logs = sorted(self.folder.glob("w*.log"), key=lambda file: int(file.stem[1:]))
         return "\n".join([account, *(f"== {log.stem}\n{log.read_text()[-3000:]}" for log in logs)])[:30_000]
 
-    def _ends(self) -> list[int | str]:
-        ends: list[int | str] = []
-        for number in range(self.topics.raw.partitions):
+    def _ends(self) -> object:
+        with closing(TopicEnds(self.settings)) as ends:
             try:
-                ends.append(self._reader.get_watermark_offsets(TopicPartition(self.topics.raw.name, number), 5)[1])
-            except KafkaException as error:
-                ends.append(error.args[0].str())
-        return ends
+                return sorted(ends.high_watermarks([self.topics.raw.name]).items())
+            except JournalPostfixError as error:
+                return error
 
     # The account
 
