@@ -68,6 +68,9 @@ class Consumer(driver.Consumer):
         assert isinstance(self.transport, _Transport)
         return self.transport.table
 
+    def _source(self, partition: SourcePartition) -> TP:
+        return TP(self._table.source, partition.number)
+
     async def subscribe(self, topics: Iterable[str]) -> None:  # noqa: ARG002 - Faust's
         """Ask for partitions of the source and of the changelog, always both.
 
@@ -129,7 +132,7 @@ class Consumer(driver.Consumer):
 
     async def read_on(self, partition: SourcePartition) -> bool:
         """Fetch what comes after the last record merged; return False if the partition is not here any more."""
-        tp = TP(self._table.source, partition.number)
+        tp = self._source(partition)
         try:
             partition.sought = await self._thread.call_thread(self._thread.seek_to, tp, partition.next)
         except IllegalStateError:
@@ -138,13 +141,13 @@ class Consumer(driver.Consumer):
 
     async def is_behind(self, partition: SourcePartition) -> bool:
         """Tell whether Kafka has records of *partition* after those that were fetched."""
-        tp = TP(self._table.source, partition.number)
+        tp = self._source(partition)
         behind: bool = await self._thread.call_thread(self._thread.is_behind, tp)
         return behind
 
     def revive(self, partition: SourcePartition) -> None:
         """Let records of *partition* flow, whatever Faust believes of it; only where no rebalance is under way."""
-        tp = TP(self._table.source, partition.number)
+        tp = self._source(partition)
         active, flowing = tp in self._get_active_partitions(), self.flow_active
         log.warning("records do not come", partition=partition.number, active=active, flowing=flowing)
         self.resume_partitions({tp})
@@ -164,14 +167,14 @@ class Consumer(driver.Consumer):
 
     def measure(self, partition: SourcePartition) -> None:
         """Tell *partition* how far its checkpoints are behind its end."""
-        if (ends := self._thread.ends(TP(self._table.source, partition.number))) is not None:
+        if (ends := self._thread.ends(self._source(partition))) is not None:
             end, position = ends
             all_done = partition.committed >= self.fetched(partition)
             partition.measure(end, max(partition.committed, position) if all_done else partition.committed)
 
     def fetched(self, partition: SourcePartition) -> int:
         """Return the offset after the last record of *partition* that was fetched, merged or not."""
-        return self._thread.fetched.get(TP(self._table.source, partition.number), 0)
+        return self._thread.fetched.get(self._source(partition), 0)
 
 
 class _Transport(driver.Transport):
