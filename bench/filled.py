@@ -38,12 +38,13 @@ _AT: Final = "%(day)s::date::timestamp AT TIME ZONE 'UTC' + k * (interval '1 day
 
 _MESSAGES: Final = f"""
 INSERT INTO {{table}} (arrived_at, queue_id, host, origin, sender, size, recipient_count, message_id, client_name,
-    client_address, service, instance, pid, queued_at, removed_at, expired_at, held_at, deleted_at)
+    client_address, service, instance, pid, queued_at, attempted_at, removed_at, expired_at, held_at, deleted_at)
 SELECT {_AT}, {_QUEUE_ID}, 'mx' || mod(k, 4), 2,
     'user' || {_uneven(200_000, 7)} || '@d' || {_uneven(20_000, 11)} || '.example',
     1000 + mod(k, 90000), 1 + (mod(k, 5) = 0)::int, md5({_NUMBER}::text) || '@mail.example',
     'client' || {_uneven(5000, 19)} || '.example', '192.0.2.' || {_uneven(250, 23)},
-    'smtpd', 'postfix', mod(k, 30000), {_AT}, CASE WHEN mod(k, 25) <> 1 THEN {_AT} + interval '2 seconds' END,
+    'smtpd', 'postfix', mod(k, 30000), {_AT}, {_AT} + interval '1 second',
+    CASE WHEN mod(k, 25) <> 1 THEN {_AT} + interval '2 seconds' END,
     CASE WHEN mod(k, 200) = 26 THEN {_AT} + interval '5 days' END,
     CASE WHEN mod(k, 5000) = 51 THEN {_AT} + interval '1 second' END,
     CASE WHEN mod(k, 3000) = 76 THEN {_AT} + interval '1 hour' END

@@ -70,6 +70,8 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Why: e.g. ``sender non-delivery notification``, ``forwarded``."""
     queued_at: str | None = None
     """First time in the active queue."""
+    attempted_at: str | None = None
+    """First attempt to deliver it, or first refusal of a recipient: it has rows of recipients since."""
     removed_at: str | None = None
     """Removed by the queue manager: finished."""
     expired_at: str | None = None

@@ -19,7 +19,7 @@ MAX_ENTRY_REPLY: Final = 160
 STATUS_RANK: Final = {"rejected": 0, "deferred": 1, "bounced": 3, "undeliverable": 3, "sent": 4, "deliverable": 4}
 """Which of two attempts of the same moment is the later one: the more final. Anything else is 2."""
 
-EARLIEST: Final = frozenset({"queued_at"})
+EARLIEST: Final = frozenset({"queued_at", "attempted_at"})
 """Fields of a message of which the smaller value wins; of all others, the greater."""
 
 KEY_FIELDS: Final = ("host", "queue_id", "arrived_at")

@@ -13,7 +13,6 @@ from typing import Final
 
 from schemas.deliveries import ORIGIN_SURE, DeliveryTo
 from schemas.keys import QUEUE_ID
-from schemas.merging import merge_deliveries
 from schemas.raw import RawLine
 from schemas.timestamps import to_text
 from streams.messages import Message, mark_of, name_of, reads_otherwise
@@ -101,13 +100,7 @@ def _agent(service: str) -> Shortcut:
         elif status not in DELIVERED:
             delivery.reason = reason_of(reply, dsn or None, delivery.code)
             delivery.attempts = int(status != "rejected")
-        key = (to, orig_to)
-        known = message.deliveries.get(key)
-        if known is None:
-            message.deliveries[key] = delivery
-        else:
-            merge_deliveries(known, delivery)
-        message.touched[key] = None
+        message.add_attempt((to, orig_to), delivery)
         return message
 
     return attempt

@@ -4,15 +4,15 @@
 INSERT INTO delivery_from AS row (
     host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id,
     client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
-    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
-    deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
+    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, attempted_at, removed_at,
+    expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
     reject_stage, reject_reply, reject_reason, subject, verp_id
 )
 SELECT
     host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id,
     client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
-    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
-    deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
+    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, attempted_at, removed_at,
+    expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
     reject_stage, reject_reply, reject_reason, subject, verp_id
 FROM staged_from
 ORDER BY arrived_at, queue_id, host
@@ -40,6 +40,7 @@ ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET
     parent_queue_id = greatest(row.parent_queue_id, excluded.parent_queue_id),
     parent_reason = greatest(row.parent_reason, excluded.parent_reason),
     queued_at = least(row.queued_at, excluded.queued_at),
+    attempted_at = least(row.attempted_at, excluded.attempted_at),
     removed_at = greatest(row.removed_at, excluded.removed_at),
     expired_at = greatest(row.expired_at, excluded.expired_at),
     deleted_at = greatest(row.deleted_at, excluded.deleted_at),
@@ -59,8 +60,8 @@ WHERE row.parser = excluded.parser AND row.older IS NULL AND excluded.older IS N
     row.origin, row.sender, row.size, row.recipient_count, row.message_id, row.resent_message_id, row.client_name,
     row.client_address, row.client_port, row.sasl_method, row.sasl_username, row.sasl_sender, row.uid, row.service,
     row.instance, row.pid, row.helo, row.protocol, row.orig_queue_id, row.orig_client, row.parent_queue_id,
-    row.parent_reason, row.queued_at, row.removed_at, row.expired_at, row.deleted_at, row.held_at, row.released_at,
-    row.requeued_at, row.cancelled_at, row.discarded_at, row.discard_reply, row.rejected_at, row.reject_stage,
+    row.parent_reason, row.queued_at, row.attempted_at, row.removed_at, row.expired_at, row.deleted_at, row.held_at,
+    row.released_at, row.requeued_at, row.cancelled_at, row.discarded_at, row.discard_reply, row.rejected_at, row.reject_stage,
     row.reject_reply, row.reject_reason, row.subject, row.verp_id
 ) IS DISTINCT FROM (
     greatest(row.origin, excluded.origin), greatest(row.sender, excluded.sender),
@@ -74,6 +75,7 @@ WHERE row.parser = excluded.parser AND row.older IS NULL AND excluded.older IS N
     greatest(row.protocol, excluded.protocol), greatest(row.orig_queue_id, excluded.orig_queue_id),
     greatest(row.orig_client, excluded.orig_client), greatest(row.parent_queue_id, excluded.parent_queue_id),
     greatest(row.parent_reason, excluded.parent_reason), least(row.queued_at, excluded.queued_at),
+    least(row.attempted_at, excluded.attempted_at),
     greatest(row.removed_at, excluded.removed_at), greatest(row.expired_at, excluded.expired_at),
     greatest(row.deleted_at, excluded.deleted_at), greatest(row.held_at, excluded.held_at),
     greatest(row.released_at, excluded.released_at), greatest(row.requeued_at, excluded.requeued_at),

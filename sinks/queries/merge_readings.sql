@@ -3,8 +3,8 @@
 INSERT INTO delivery_from AS row (
     host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id,
     client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid,
-    helo, protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
-    deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, subject, verp_id,
+    helo, protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, attempted_at, removed_at,
+    expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, subject, verp_id,
     rejected_at, reject_stage, reject_reply, reject_reason
 )
 SELECT
@@ -63,6 +63,7 @@ SELECT
     newer_reading(known.parent_queue_id, known.parser, known.older, come.parent_queue_id, come.parser, come.older, 'parent_queue_id'),
     newer_reading(known.parent_reason, known.parser, known.older, come.parent_reason, come.parser, come.older, 'parent_reason'),
     least(known.queued_at, come.queued_at),
+    least(known.attempted_at, come.attempted_at),
     greatest(known.removed_at, come.removed_at),
     greatest(known.expired_at, come.expired_at),
     greatest(known.deleted_at, come.deleted_at),
@@ -92,24 +93,24 @@ ORDER BY come.arrived_at, come.queue_id, come.host
 ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET (
     origin, parser, older, sender, size, recipient_count, message_id, resent_message_id, client_name,
     client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
-    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
-    deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, subject, verp_id,
+    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, attempted_at, removed_at,
+    expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, subject, verp_id,
     rejected_at, reject_stage, reject_reply, reject_reason
 ) = (
     excluded.origin, excluded.parser, excluded.older, excluded.sender, excluded.size, excluded.recipient_count,
     excluded.message_id, excluded.resent_message_id, excluded.client_name, excluded.client_address,
     excluded.client_port, excluded.sasl_method, excluded.sasl_username, excluded.sasl_sender, excluded.uid,
     excluded.service, excluded.instance, excluded.pid, excluded.helo, excluded.protocol, excluded.orig_queue_id,
-    excluded.orig_client, excluded.parent_queue_id, excluded.parent_reason, excluded.queued_at, excluded.removed_at,
-    excluded.expired_at, excluded.deleted_at, excluded.held_at, excluded.released_at, excluded.requeued_at,
-    excluded.cancelled_at, excluded.discarded_at, excluded.discard_reply, excluded.subject, excluded.verp_id,
-    excluded.rejected_at, excluded.reject_stage, excluded.reject_reply, excluded.reject_reason
+    excluded.orig_client, excluded.parent_queue_id, excluded.parent_reason, excluded.queued_at, excluded.attempted_at,
+    excluded.removed_at, excluded.expired_at, excluded.deleted_at, excluded.held_at, excluded.released_at,
+    excluded.requeued_at, excluded.cancelled_at, excluded.discarded_at, excluded.discard_reply, excluded.subject,
+    excluded.verp_id, excluded.rejected_at, excluded.reject_stage, excluded.reject_reply, excluded.reject_reason
 )
 WHERE (
     row.origin, row.parser, row.older, row.sender, row.size, row.recipient_count, row.message_id,
     row.resent_message_id, row.client_name, row.client_address, row.client_port, row.sasl_method, row.sasl_username,
     row.sasl_sender, row.uid, row.service, row.instance, row.pid, row.helo, row.protocol, row.orig_queue_id,
-    row.orig_client, row.parent_queue_id, row.parent_reason, row.queued_at, row.removed_at, row.expired_at,
+    row.orig_client, row.parent_queue_id, row.parent_reason, row.queued_at, row.attempted_at, row.removed_at, row.expired_at,
     row.deleted_at, row.held_at, row.released_at, row.requeued_at, row.cancelled_at, row.discarded_at,
     row.discard_reply, row.subject, row.verp_id, row.rejected_at, row.reject_stage, row.reject_reply,
     row.reject_reason
@@ -118,8 +119,8 @@ WHERE (
     excluded.message_id, excluded.resent_message_id, excluded.client_name, excluded.client_address,
     excluded.client_port, excluded.sasl_method, excluded.sasl_username, excluded.sasl_sender, excluded.uid,
     excluded.service, excluded.instance, excluded.pid, excluded.helo, excluded.protocol, excluded.orig_queue_id,
-    excluded.orig_client, excluded.parent_queue_id, excluded.parent_reason, excluded.queued_at, excluded.removed_at,
-    excluded.expired_at, excluded.deleted_at, excluded.held_at, excluded.released_at, excluded.requeued_at,
-    excluded.cancelled_at, excluded.discarded_at, excluded.discard_reply, excluded.subject, excluded.verp_id,
-    excluded.rejected_at, excluded.reject_stage, excluded.reject_reply, excluded.reject_reason
+    excluded.orig_client, excluded.parent_queue_id, excluded.parent_reason, excluded.queued_at, excluded.attempted_at,
+    excluded.removed_at, excluded.expired_at, excluded.deleted_at, excluded.held_at, excluded.released_at,
+    excluded.requeued_at, excluded.cancelled_at, excluded.discarded_at, excluded.discard_reply, excluded.subject,
+    excluded.verp_id, excluded.rejected_at, excluded.reject_stage, excluded.reject_reply, excluded.reject_reason
 )

@@ -10,7 +10,7 @@ WITH gone AS (
 INSERT INTO staged_from (
     host, queue_id, arrived_at, origin, parser, older, sender, size, recipient_count, message_id, resent_message_id, client_name,
     client_address, client_port, sasl_method, sasl_username, sasl_sender, uid, service, instance, pid, helo,
-    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, removed_at, expired_at,
+    protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at, attempted_at, removed_at, expired_at,
     deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at, discard_reply, rejected_at,
     reject_stage, reject_reply, reject_reason, subject, verp_id
 )
@@ -18,6 +18,6 @@ SELECT
     host, queue_id, new_arrived_at, greatest(origin, new_origin), parser, older, sender, size, recipient_count, message_id,
     resent_message_id, client_name, client_address, client_port, sasl_method, sasl_username, sasl_sender, uid,
     service, instance, pid, helo, protocol, orig_queue_id, orig_client, parent_queue_id, parent_reason, queued_at,
-    removed_at, expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at,
+    attempted_at, removed_at, expired_at, deleted_at, held_at, released_at, requeued_at, cancelled_at, discarded_at,
     discard_reply, rejected_at, reject_stage, reject_reply, reject_reason, subject, verp_id
 FROM gone

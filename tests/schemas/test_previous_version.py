@@ -58,7 +58,10 @@ def rows(records: list[Record]) -> dict[Any, dict[str, Any]]:
     for topic, key, value in records:
         if topic in OUTPUTS:
             batch.add(TOPICS, topic, key, value)
-    later = {"parser", "older", "number", "history", "code", "reason", "pid", "reject_reason", "subject", "verp_id"}
+    later = {
+        "parser", "older", "number", "history", "code", "reason", "pid", "reject_reason", "subject", "verp_id",
+        "attempted_at",
+    }  # fmt: skip
     found = {**batch.messages, **batch.deliveries, **batch.rejections}
     return {
         key: {field: value for field, value in msgspec.to_builtins(row).items() if field not in later}

@@ -215,9 +215,9 @@ NAME_NOBODY = {
     DeliveryFrom: {
         "host", "queue_id", "arrived_at", "origin", "parser", "older", "size", "recipient_count", "message_id",
         "resent_message_id", "sasl_method", "uid", "service", "instance", "pid", "protocol", "orig_queue_id",
-        "parent_queue_id",
-        "parent_reason", "queued_at", "removed_at", "expired_at", "deleted_at", "held_at", "released_at",
-        "requeued_at", "cancelled_at", "discarded_at", "rejected_at", "reject_stage", "reject_reason",
+        "parent_queue_id", "parent_reason", "queued_at", "attempted_at", "removed_at", "expired_at", "deleted_at",
+        "held_at", "released_at", "requeued_at", "cancelled_at", "discarded_at", "rejected_at", "reject_stage",
+        "reject_reason",
     },
     DeliveryTo: {
         "host", "queue_id", "arrived_at", "origin", "last_attempt_at", "status", "number", "parser", "service", "dsn",

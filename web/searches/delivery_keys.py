@@ -33,10 +33,10 @@ _RECIPIENT_KEYS: Final = (
 )
 _MESSAGES_OF_RECIPIENTS: Final = "SELECT DISTINCT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
 _QUEUED: Final = "queued"
-# By the two primary keys side by side, both in their order: a fourth of the time that an anti-join takes.
 _WITHOUT_RECIPIENTS: Final = (
-    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {} "
-    "EXCEPT SELECT t.arrived_at, t.queue_id, t.host FROM delivery_to t WHERE {}"
+    "SELECT f.arrived_at, f.queue_id, f.host FROM delivery_from f WHERE {} AND f.attempted_at IS NULL "
+    "AND NOT EXISTS (SELECT FROM delivery_to t "
+    "WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host AND {})"
 )
 _JOINED_KEYS: Final = (
     "SELECT t.arrived_at, t.queue_id, t.host, t.recipient, t.orig_recipient FROM delivery_to t "

@@ -26,14 +26,33 @@ class Mail:
         """Put a message that arrived *after* seconds after noon; ``…_at`` are seconds after noon too."""
         self._insert("delivery_from", {"origin": 2, "queued_at": 0.0} | self._key(queue_id, after) | known)
 
-    def delivery(self, queue_id: str, recipient: str, status: str = "sent", after: float = 0, **known: Any) -> None:
-        """Put one recipient of the message that arrived *after* seconds after noon."""
+    def delivery(
+        self,
+        queue_id: str,
+        recipient: str,
+        status: str = "sent",
+        after: float = 0,
+        *,
+        attempt_noted: bool = True,
+        **known: Any,
+    ) -> None:
+        """Put one recipient of the message that arrived *after* seconds after noon.
+
+        Without *attempt_noted* its message is one of before the column for it.
+        """
         row = {
             "recipient": recipient, "orig_recipient": "", "origin": 2, "last_attempt_at": after, "status": status,
             "number": 0, "service": "smtp", "dsn": "2.0.0", "relay": "mx[192.0.2.1]:25", "reply": "250 Ok",
             "first_attempt_at": after, "attempts": 1, "history": [],
         }  # fmt: skip
-        self._insert("delivery_to", row | self._key(queue_id, after) | known)
+        row |= self._key(queue_id, after) | known
+        self._insert("delivery_to", row)
+        if attempt_noted:
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE delivery_from SET attempted_at = arrived_at WHERE (host, queue_id) = (%s, %s)",
+                    (row["host"], queue_id),
+                )
 
     def both(self, queue_id: str, recipient: str, status: str = "sent", after: float = 0, **known: Any) -> None:
         """Put a message with one recipient; *known* is of the message."""

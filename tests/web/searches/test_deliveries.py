@@ -239,7 +239,8 @@ def test_a_search_by_status_finds_exactly_what_has_it(reading: "Connection", mai
         known = {moment: float(i + n) for n, moment in enumerate(state)}
         mail.message(f"Q{i}", i, queued_at=queued, client_name="h", message_id=None if i % 2 else "m@x", **known)
         if status is not None:
-            mail.delivery(f"Q{i}", "bob@example.net", status, i, service="discard" if i % 5 == 0 else "smtp")
+            service = "discard" if i % 5 == 0 else "smtp"
+            mail.delivery(f"Q{i}", "bob@example.net", status, i, service=service, attempt_noted=i % 3 > 0)
     every = [(record["status"], record["queue_id"]) for record in search(reading, DeliverySearch(limit=0))]
     assert len(every) == len(cases)
     names = sorted({status for status, _ in every})
