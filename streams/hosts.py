@@ -95,6 +95,7 @@ class Host:
 
     def _let_deliveries_go(self, message: Message) -> None:
         """Write the recipients that are done, and forget them: a list of 100,000 does not stay."""
+        self._outputs.withdraw_moved(message)
         deliveries = message.deliveries
         for key in [key for key in message.touched if deliveries[key].status not in PENDING]:
             self._outputs.write_delivery(message, key)

@@ -45,7 +45,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
     """The sure origin line: tells two messages of one slot and second apart. None where the queue id says enough."""
     deliveries: dict[DeliveryKey, DeliveryTo] = {}
     settled: bool = False
-    """Whether `arrived` can't change any more; until then nothing of the message leaves the state."""
+    """Whether the lines of its beginning have had their time to come; until then nothing of it leaves the state."""
     left: bool = False
     """Whether it has left the state."""
     changed: bool = False
@@ -84,10 +84,27 @@ class Message(msgspec.Struct, gc=False, eq=False):
     def move_to(self, arrived: int) -> None:
         """Set when it arrived."""
         if arrived != self.arrived:
+            if self.settled:
+                # Some recipients may be gone from here, and could not come along. So all rows stay where they are: the
+                # database joins them to this message, as it does where all of it had left the state.
+                self.written_as = None
             self.arrived = arrived
             self.row.arrived_at = to_text(arrived)
             self.changed = True
             self.touched.update(dict.fromkeys(self.deliveries))
+
+    def add_attempt(self, key: DeliveryKey, delivery: DeliveryTo) -> None:
+        """Merge what one line says of a recipient."""
+        known = self.deliveries.get(key)
+        if known is None:
+            self.deliveries[key] = delivery
+        else:
+            merge_deliveries(known, delivery)
+        self.touched[key] = None
+        row, at = self.row, delivery.first_attempt_at
+        if row.attempted_at is None or at < row.attempted_at:
+            row.attempted_at = at
+            self.changed = True
 
     def absorb(self, part: "Message") -> None:
         """Take over all that is known of a part of this message that was held to be another one."""
@@ -158,7 +175,6 @@ def apply_attempt(  # noqa: PLR0917 - what names the line, and where it is from
     message: Message, attempt: Attempt, at: str, service: str, pid: int, number: int
 ) -> None:
     """Merge an attempt (or the rejection of a recipient) that *service* logged *at* a time; *number* names the line."""
-    key = (attempt.recipient, attempt.orig_recipient)
     row = message.row
     delivery = DeliveryTo(
         host=row.host,
@@ -188,9 +204,4 @@ def apply_attempt(  # noqa: PLR0917 - what names the line, and where it is from
         first_attempt_at=at,
         attempts=int(attempt.status != "rejected"),
     )
-    known = message.deliveries.get(key)
-    if known is None:
-        message.deliveries[key] = delivery
-    else:
-        merge_deliveries(known, delivery)
-    message.touched[key] = None
+    message.add_attempt((attempt.recipient, attempt.orig_recipient), delivery)

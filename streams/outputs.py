@@ -52,8 +52,7 @@ class Outputs:
     def write_message(self, message: Message) -> None:
         """Write the message's row and those of its recipients that changed."""
         row = message.row
-        if message.written_as is not None and message.written_as != row.arrived_at:
-            self._withdraw(message, message.written_as)
+        self.withdraw_moved(message)
         if message.changed:
             self._writes.append(Write(self._from, message_key(row), encode_record(row), None))
             message.changed = False
@@ -61,6 +60,12 @@ class Outputs:
             self.write_delivery(message, key)
         message.touched.clear()
         message.written_as = row.arrived_at if row.origin != ORIGIN_SURE else None
+
+    def withdraw_moved(self, message: Message) -> None:
+        """Take back the rows of a message whose arrival is known better by now, before one of its recipients is gone."""
+        if message.written_as is not None and message.written_as != message.row.arrived_at:
+            self._withdraw(message, message.written_as)
+            message.written_as = None
 
     def write_delivery(self, message: Message, key: DeliveryKey) -> None:
         """Write the row of one recipient."""

@@ -147,18 +147,20 @@ class Slots:
             oldest = messages[0]
             if oldest.row.origin != ORIGIN_UNSEEN or oldest.arrived - at >= self.lifetime:
                 return None
-            oldest.move_to(at)
+            if origin == ORIGIN_CLEANUP or not oldest.settled:
+                oldest.move_to(at)
             oldest.raise_origin(origin)
             return oldest
         if not self._may_take(message, at, origin):
             return None
         if origin == ORIGIN_CLEANUP:
             if message.row.origin == ORIGIN_UNSEEN:
-                message.move_to(at)
+                if at <= message.arrived + TOLERANCE:
+                    message.move_to(at)
                 message.raise_origin(ORIGIN_CLEANUP)
-            elif message.row.origin == ORIGIN_CLEANUP:
+            elif message.row.origin == ORIGIN_CLEANUP and not message.settled:
                 message.move_to(min(at, message.arrived))
-        elif message.row.origin == ORIGIN_UNSEEN:
+        elif message.row.origin == ORIGIN_UNSEEN and not message.settled:
             message.move_to(min(at, message.arrived))
         return message
 
@@ -190,7 +192,7 @@ class Slots:
                 or not self._may_take(message, part.arrived, part.row.origin)
             ):
                 break
-            if part.row.origin > message.row.origin:
+            if part.row.origin > message.row.origin and part.arrived <= message.arrived + TOLERANCE:
                 message.move_to(part.arrived)
             message.absorb(part)
             part.left = True

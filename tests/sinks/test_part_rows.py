@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from sinks.batches import Batch
 from sinks.writing import Writer
+from tests.streams.conftest import Fed
 
 pytestmark = pytest.mark.postgres
 
@@ -118,3 +120,50 @@ def test_a_bounce_learns_its_parent_whichever_is_logged_first(writer: Writer, qu
         bounce = rows.message(at(4), origin=1, message_id="m")
         in_any_order(writer, query, rows, [child, bounce])
         assert query("SELECT parent_queue_id, message_id, origin FROM delivery_from") == [("AAAAAA1", "m", 1)]
+
+
+def lines_of(*texts: str) -> list[tuple[float, str, str]]:
+    """Return log lines, ``seconds daemon text`` each, of one queue id."""
+    split = [text.split(" ", 2) for text in texts]
+    return [(float(seconds), f"postfix/{daemon}", f"9D5CB98A3E3: {text}") for seconds, daemon, text in split]
+
+
+BEFORE = lines_of(
+    "0 smtpd client=c.test[192.0.2.1]", "1 cleanup message-id=<m@s.test>",
+    "1 qmgr from=<a@s.test>, size=541, nrcpt=3 (queue active)",
+    "2 smtp to=<a@x.test>, relay=r, delay=1, dsn=2.0.0, status=sent (x)",
+    "2 smtp to=<b@x.test>, relay=r, delay=1, dsn=4.0.0, status=deferred (x)",
+    "2 smtp to=<c@x.test>, relay=r, delay=1, dsn=4.0.0, status=deferred (x)",
+)  # fmt: skip
+AFTER = lines_of(
+    "600 qmgr from=<a@s.test>, size=541, nrcpt=3 (queue active)",
+    "601 smtp to=<b@x.test>, relay=r, delay=600, dsn=2.0.0, status=sent (x)",
+    "602 smtp to=<c@x.test>, relay=r, delay=601, dsn=4.0.0, status=deferred (x)",
+)  # fmt: skip
+LATER = lines_of(
+    "1200 qmgr from=<a@s.test>, size=541, nrcpt=3 (queue active)",
+    "1201 smtp to=<c@x.test>, relay=r, delay=1201, dsn=2.0.0, status=sent (x)", "1202 qmgr removed",
+)  # fmt: skip
+OTHER_LINES = [(1500.0, "postfix/smtpd", "connect from c.test[192.0.2.1]")]
+"""Time goes on with them."""
+
+
+@pytest.mark.parametrize("logs", list(permutations([BEFORE, AFTER, LATER])))
+def test_rotated_logs_read_in_any_order_come_to_the_same(writer: Writer, query: Any, topics: Any, logs: Any) -> None:
+    def rows_of(parts: Any, *, at_once: bool) -> tuple[Any, Any]:
+        fed, batches = Fed(), [Batch()]
+        for part in parts:
+            written = len(fed.writes)
+            fed.feed(*part)
+            fed.feed(*OTHER_LINES)
+            for write in fed.writes[written:]:
+                if "delivery" in write.topic:
+                    batches[-1].add(topics, write.topic, write.key, write.value)
+            if not at_once:
+                batches.append(Batch())
+        return stored(writer, query, [batch for batch in batches if len(batch) or batch.withdrawn])
+
+    outcome = rows_of((BEFORE, AFTER, LATER), at_once=True)
+    assert [(row[2], row[3]) for row in outcome[1]] == [(f"{name}@x.test", "sent") for name in "abc"]
+    assert rows_of(logs, at_once=False) == outcome
+    assert rows_of(logs, at_once=True) == outcome
