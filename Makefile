@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
+# Tests wait as much as they compute. Each process has a Kafka and a PostgreSQL of its own, and takes whole files.
+WORKERS ?= 2
+TOGETHER = --numprocesses $(WORKERS) --dist loadfile
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 # When what is built was committed, so that whoever builds it anew gets the same bytes.
@@ -25,10 +28,10 @@ demo: $(VENV)/.runtime ## run the main job on embedded parts and show what it fo
 	$(BIN)/journal-postfix demo
 
 test: $(VENV)/.development ## run all tests, with real Postfix, journald, Kafka and PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 faults: $(VENV)/.development ## inject every fault, 20 times and more; FAST=1 for the short form, FAULT_SEED=N repeats a run
-	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest tests/faults
+	FAULTS=$(if $(FAST),fast,long) $(BIN)/python -m pytest $(TOGETHER) tests/faults
 
 bench: $(VENV)/.development ## measure every stage, half an hour on a quiet machine; bench/*.py --help say what each can do
 	set -e; for bench in parse producer stream sink replay privacy pipeline latency recovery scaling queries; do \

@@ -6,12 +6,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from journal_postfix.local.locks import locked
+
 ROOT = Path(__file__).parents[2]
+_KEPT = ROOT / ".cache" / "deploy-tools"
+_SECONDS = 900
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +25,18 @@ def tools() -> Path:
     """Give the folder of the programs of tools.txt, which are installed once for each version of that file."""
     wanted = Path(__file__).with_name("tools.txt")
     name = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = ROOT / ".cache" / "deploy-tools" / name
-    if not (folder / "complete").exists():
-        commands = (
-            (sys.executable, "-m", "venv", "--clear", folder),
-            (folder / "bin/python", "-m", "pip", "install", "--quiet", "--requirement", wanted),
-        )
-        for command in commands:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-            if done.returncode:
-                _missing(f"{wanted.name} can't be installed: {done.stderr.strip().splitlines()[-1]}")
-        (folder / "complete").touch()
+    folder = _KEPT / name
+    with _alone():
+        if not (folder / "complete").exists():
+            commands = (
+                (sys.executable, "-m", "venv", "--clear", folder),
+                (folder / "bin/python", "-m", "pip", "install", "--quiet", "--requirement", wanted),
+            )
+            for command in commands:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+                if done.returncode:
+                    _missing(f"{wanted.name} can't be installed: {done.stderr.strip().splitlines()[-1]}")
+            (folder / "complete").touch()
     return folder / "bin"
 
 
@@ -54,16 +61,24 @@ def promtool() -> Path:
     """
     if (found := shutil.which("promtool")) is not None:
         return Path(found)
-    kept = ROOT / ".cache" / "deploy-tools" / "promtool"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            try:
-                _unpack_debian_package("prometheus", Path(folder))
-            except (OSError, subprocess.SubprocessError) as error:
-                _missing(f"no promtool: {getattr(error, 'stderr', None) or error}")
-            (Path(folder) / "unpacked/usr/bin/promtool").rename(kept)
+    kept = _KEPT / "promtool"
+    with _alone():
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+                try:
+                    _unpack_debian_package("prometheus", Path(folder))
+                except (OSError, subprocess.SubprocessError) as error:
+                    _missing(f"no promtool: {getattr(error, 'stderr', None) or error}")
+                (Path(folder) / "unpacked/usr/bin/promtool").rename(kept)
     return kept
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other of the processes that run tests install what this one does."""
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    with locked(_KEPT / "lock", _SECONDS):
+        yield
 
 
 def _missing(reason: str) -> NoReturn:

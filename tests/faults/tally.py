@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -30,6 +30,10 @@ class Tally:
     def __post_init__(self) -> None:
         """Begin the sequence that the seed names."""
         self.chance = random.Random(f"{self.seed} {self.fault}")
+
+    def account(self) -> dict[str, Any]:
+        """Return what it is made of, but for chance: for another process to make the same."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.init}
 
     def recovered(self, seconds: float) -> None:
         """Note how long it took until a fresh message passed."""
