@@ -1,20 +1,19 @@
 """Reach the broker and ask where its topics end, with errors that a person understands."""
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import client_config, quiet
 from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
+from schemas.watermarks import watermarks
 
 TIMEOUT: Final = 10.0
 """Seconds to wait for a broker's answer."""
-_LOOK_AGAIN: Final = 0.1
 
 
 def brokers_named(settings: Settings) -> str:
@@ -54,11 +53,6 @@ def reach(settings: Settings, timeout: float = TIMEOUT) -> tuple[AdminClient, Cl
         ) from None
 
 
-_ELECTING: Final = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
-)
-
-
 class TopicEnds:
     """Asks where topics end."""
 
@@ -79,23 +73,17 @@ class TopicEnds:
 
         Raises TryAgainLaterError where the broker doesn't answer, ConfigurationError where a topic is missing.
         """
-        names = list(topics)
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            try:
-                return {at: end for name in names for at, end in self._ends_of(name)}
-            except KafkaException as error:
-                if error.args[0].code() not in _ELECTING or time.monotonic() > deadline:
-                    raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
-                time.sleep(_LOOK_AGAIN)  # a partition without a leader has one in a moment
+        return {at: end for name in topics for at, end in self._ends_of(name)}
 
     def _ends_of(self, topic: str) -> Iterator[tuple[tuple[str, int], int]]:
-        found = self._consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+        try:
+            found = self._consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+        except KafkaException as error:
+            raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
         if found.error is not None:
             raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
         for partition in found.partitions:
-            at = TopicPartition(topic, partition)
-            yield (topic, partition), self._consumer.get_watermark_offsets(at, timeout=TIMEOUT)[1]
+            yield (topic, partition), watermarks(self._consumer, topic, partition, TIMEOUT)[1]
 
     def close(self) -> None:
         """Give the connection up."""

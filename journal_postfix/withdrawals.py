@@ -15,6 +15,7 @@ from journal_postfix.dead_letters import Letter
 from schemas.errors import TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import Topics
+from schemas.watermarks import watermarks
 
 _AT_ONCE: Final = 5_000
 _GLANCE_SECONDS: Final = 0.1
@@ -58,7 +59,7 @@ def _tombstones(settings: Settings, starts: Mapping[_Place, int]) -> Iterator[tu
     consumer = Consumer(quiet_config(settings, "journal-postfix-retry") | config)
     try:
         # Where there is no pause in what is written, no end is ever told.
-        ends = {place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in starts}
+        ends = {place: watermarks(consumer, *place, TIMEOUT)[1] for place in starts}
         consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
         heard = time.monotonic()
         while ends:

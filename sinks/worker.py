@@ -17,6 +17,7 @@ from schemas.kafka import client_config, quiet
 from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
 from schemas.topics import topics_of
+from schemas.watermarks import watermarks
 from sinks.connecting import unusable
 from sinks.figures import Counts
 from sinks.lags import Lags
@@ -304,7 +305,7 @@ class _Sink:
             self._expected[key] = position
             self._lags.begin(key, position)
             if position is not None:
-                low, high = self._ends(partition)
+                low, high = watermarks(self._consumer, *key, _ANSWER_SECONDS)
                 if not low <= position <= high:
                     raise _position_lost(key, position, f"the topic has {low} to {high}")
             places.append(TopicPartition(*key, OFFSET_BEGINNING if position is None else position))
@@ -312,15 +313,6 @@ class _Sink:
         self._consumer.assign(places)
         self._placed = True
         log.info("partitions assigned", count=len(places))
-
-    def _ends(self, partition: TopicPartition) -> tuple[int, int]:
-        try:
-            low, high = self._consumer.get_watermark_offsets(partition, timeout=_ANSWER_SECONDS)
-        except KafkaException as error:
-            raise TryAgainLaterError(
-                f"Kafka does not say where {partition.topic} ends: {error.args[0].str()}"
-            ) from None
-        return low, high
 
 
 def _line(error: Exception) -> str:

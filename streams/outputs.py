@@ -62,7 +62,7 @@ class Outputs:
         message.written_as = row.arrived_at if row.origin != ORIGIN_SURE else None
 
     def withdraw_moved(self, message: Message) -> None:
-        """Take back the rows of a message whose arrival is known better by now, before one of its recipients is gone."""
+        """Take back the rows of a message whose arrival is known better by now, before a recipient is gone."""
         if message.written_as is not None and message.written_as != message.row.arrived_at:
             self._withdraw(message, message.written_as)
             message.written_as = None

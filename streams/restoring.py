@@ -6,9 +6,10 @@ Faust's own recovery does 9,000 records a second; this does more than fifteen ti
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.watermarks import watermarks
 from streams.partitions import SourcePartition
 from streams.transactions import LIBRDKAFKA
 
@@ -16,8 +17,6 @@ _ANSWER_SECONDS = 15
 _SILENT_SECONDS = 60
 """How long the changelog may give nothing, neither a record nor its end."""
 _BATCH = 10_000
-_LEADERS_MOVE = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
-_ELECTION_SECONDS = 0.2
 
 
 class Restorer:
@@ -47,8 +46,10 @@ class Restorer:
         consumer = Consumer(self._config, logger=LIBRDKAFKA)
         try:
             # All questions come before the fetching, whose long polls would keep each answer waiting.
-            bounds = {number: self._bounds(consumer, self._changelog, number) for number in partitions}
-            source_bounds = {number: self._bounds(consumer, self._source, number) for number in partitions}
+            bounds, source_bounds = (
+                {number: watermarks(consumer, topic, number, _ANSWER_SECONDS) for number in partitions}
+                for topic in (self._changelog, self._source)
+            )
             consumer.assign([TopicPartition(self._changelog, number, low) for number, (low, _) in bounds.items()])
             latest: dict[int, dict[bytes, bytes]] = {number: {} for number in partitions}
             count = self._read(consumer, latest)
@@ -89,22 +90,10 @@ class Restorer:
             state.next_offset = partition.committed = bounds[0]
             return
         if partition.next > bounds[1]:  # of a worker that went on while this one was frozen, after it had asked
-            bounds = self._bounds(consumer, self._source, partition.number)
+            bounds = watermarks(consumer, self._source, partition.number, _ANSWER_SECONDS)
         low, high = bounds
         if not low <= partition.next <= high:
             raise position_lost(self._source, partition.number, partition.next, f"holds {low} to {high} now")
-
-    def _bounds(self, consumer: Consumer, topic: str, number: int) -> tuple[int, int]:
-        began = time.monotonic()
-        while True:
-            try:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_SECONDS)
-            except KafkaException as error:
-                if error.args[0].code() not in _LEADERS_MOVE or time.monotonic() - began > _ANSWER_SECONDS:
-                    raise TryAgainLaterError(f"cannot ask the broker about {topic}: {error.args[0].str()}") from error
-                time.sleep(_ELECTION_SECONDS)
-            else:
-                return low, high
 
 
 def position_lost(topic: str, partition: int, offset: int, instead: str = "no longer has it") -> ConfigurationError:

@@ -153,14 +153,11 @@ class Slots:
             return oldest
         if not self._may_take(message, at, origin):
             return None
-        if origin == ORIGIN_CLEANUP:
-            if message.row.origin == ORIGIN_UNSEEN:
-                if at <= message.arrived + TOLERANCE:
-                    message.move_to(at)
-                message.raise_origin(ORIGIN_CLEANUP)
-            elif message.row.origin == ORIGIN_CLEANUP and not message.settled:
-                message.move_to(min(at, message.arrived))
-        elif message.row.origin == ORIGIN_UNSEEN and not message.settled:
+        if origin > message.row.origin:
+            if at <= message.arrived + TOLERANCE:
+                message.move_to(at)
+            message.raise_origin(origin)
+        elif origin == message.row.origin and not message.settled:
             message.move_to(min(at, message.arrived))
         return message
 

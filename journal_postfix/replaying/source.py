@@ -13,6 +13,7 @@ from journal_postfix.broker import brokers_named, quiet_config, reach
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import topics_of
+from schemas.watermarks import watermarks
 
 _ANSWER_SECONDS: Final = 15.0
 _SILENT_SECONDS: Final = 60.0
@@ -133,9 +134,7 @@ class Source:
         ends = self._offsets(numbers, until) if until is not None else {}
         stretches = {}
         for number in numbers:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS
-            )
+            low, high = watermarks(self._consumer, self.topic, number, _ANSWER_SECONDS)
             start = starts.get(number, high)
             if (position := positions.get(number)) is not None:
                 if not low <= position <= high:
