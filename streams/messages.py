@@ -1,6 +1,7 @@
 """One unfinished message: the rows that its lines have made so far, and how a line changes them."""
 
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -55,6 +56,8 @@ class Message(msgspec.Struct, gc=False, eq=False):
     """The `arrived_at` under which the outputs know it so far."""
     stored: list[bytes] = []
     """Keys of its records in the changelog."""
+    left_behind: Sequence[tuple[str, int]] = ()
+    """Where rows of it stay, since the last checkpoint: arrivals that it was held to have, and how sure each was."""
 
     @property
     def end(self) -> str | None:
@@ -88,6 +91,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
                 # Some recipients may be gone from here, and could not come along. So all rows stay where they are: the
                 # database joins them to this message, as it does where all of it had left the state.
                 self.written_as = None
+                self.left_behind = [*self.left_behind, (self.row.arrived_at, self.row.origin)]
             self.arrived = arrived
             self.row.arrived_at = to_text(arrived)
             self.changed = True

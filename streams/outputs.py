@@ -60,6 +60,12 @@ class Outputs:
             self.write_delivery(message, key)
         message.touched.clear()
         message.written_as = row.arrived_at if row.origin != ORIGIN_SURE else None
+        for arrived_at, origin in message.left_behind:  # after the message's own, so that a sink finds what they join
+            part = DeliveryFrom(
+                host=row.host, queue_id=row.queue_id, arrived_at=arrived_at, origin=origin, parser=row.parser
+            )
+            self._writes.append(Write(self._from, message_key(part), encode_record(part), None))
+        message.left_behind = ()
 
     def withdraw_moved(self, message: Message) -> None:
         """Take back the rows of a message whose arrival is known better by now, before a recipient is gone."""

@@ -1,15 +1,21 @@
 """A part of a message whose origin was not seen joins its message, whichever of them comes first."""
 
+import random
 from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from sinks.batches import Batch
 from sinks.writing import Writer
 from tests.streams.conftest import Fed
+from tests.streams.histories import Line, histories
 
 pytestmark = pytest.mark.postgres
+
+_MOST_ORDERS = 40
 
 
 def at(seconds: float) -> str:
@@ -30,9 +36,10 @@ def stored(writer: Writer, query: Any, batches: Any) -> tuple[Any, Any]:
 
 
 def in_any_order(writer: Writer, query: Any, rows: Any, records: list[Any]) -> tuple[Any, Any]:
-    """Store the records in every order, one a transaction, and all in one; they must come to the same."""
+    """Store the records in many orders, one a transaction, and all in one; they must come to the same."""
     outcome = stored(writer, query, [rows.batch(*records)])
-    for order in permutations(records):
+    orders = list(permutations(records))
+    for order in random.Random(len(orders)).sample(orders, min(len(orders), _MOST_ORDERS)):
         assert stored(writer, query, [rows.batch(record) for record in order]) == outcome, order
         assert stored(writer, query, [rows.batch(*order)]) == outcome, order
         assert stored(writer, query, [rows.batch(record) for record in order * 2]) == outcome, order
@@ -122,6 +129,24 @@ def test_a_bounce_learns_its_parent_whichever_is_logged_first(writer: Writer, qu
         assert query("SELECT parent_queue_id, message_id, origin FROM delivery_from") == [("AAAAAA1", "m", 1)]
 
 
+OTHER_LINES: list[Line] = [(100_000.0, "postfix/smtpd", "connect from c.test[192.0.2.1]")]
+"""Time goes on with them."""
+
+
+def merged(steps: list[tuple[list[Line], bool]], topics: Any) -> list[Batch]:
+    """Return what a stage writes of the lines of *steps*, and of other lines later; True: a batch ends after them."""
+    fed, batches, written = Fed(), [Batch()], 0
+    for lines, ends in (*steps, (OTHER_LINES, False), (OTHER_LINES, False)):
+        fed.feed(*lines)
+        for write in fed.writes[written:]:
+            if "delivery" in write.topic:
+                batches[-1].add(topics, write.topic, write.key, write.value)
+        written = len(fed.writes)
+        if ends:
+            batches.append(Batch())
+    return [batch for batch in batches if len(batch) or batch.withdrawn]
+
+
 def lines_of(*texts: str) -> list[tuple[float, str, str]]:
     """Return log lines, ``seconds daemon text`` each, of one queue id."""
     split = [text.split(" ", 2) for text in texts]
@@ -144,26 +169,25 @@ LATER = lines_of(
     "1200 qmgr from=<a@s.test>, size=541, nrcpt=3 (queue active)",
     "1201 smtp to=<c@x.test>, relay=r, delay=1201, dsn=2.0.0, status=sent (x)", "1202 qmgr removed",
 )  # fmt: skip
-OTHER_LINES = [(1500.0, "postfix/smtpd", "connect from c.test[192.0.2.1]")]
-"""Time goes on with them."""
 
 
 @pytest.mark.parametrize("logs", list(permutations([BEFORE, AFTER, LATER])))
 def test_rotated_logs_read_in_any_order_come_to_the_same(writer: Writer, query: Any, topics: Any, logs: Any) -> None:
-    def rows_of(parts: Any, *, at_once: bool) -> tuple[Any, Any]:
-        fed, batches = Fed(), [Batch()]
-        for part in parts:
-            written = len(fed.writes)
-            fed.feed(*part)
-            fed.feed(*OTHER_LINES)
-            for write in fed.writes[written:]:
-                if "delivery" in write.topic:
-                    batches[-1].add(topics, write.topic, write.key, write.value)
-            if not at_once:
-                batches.append(Batch())
-        return stored(writer, query, [batch for batch in batches if len(batch) or batch.withdrawn])
-
-    outcome = rows_of((BEFORE, AFTER, LATER), at_once=True)
+    outcome = stored(writer, query, merged([(BEFORE + AFTER + LATER, False)], topics))
     assert [(row[2], row[3]) for row in outcome[1]] == [(f"{name}@x.test", "sent") for name in "abc"]
-    assert rows_of(logs, at_once=False) == outcome
-    assert rows_of(logs, at_once=True) == outcome
+    for ends in (False, True):
+        steps = [(part, ends) for log in logs for part in (log, OTHER_LINES)]
+        assert stored(writer, query, merged(steps, topics)) == outcome
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories(), st.data())
+def test_lines_in_any_order_with_others_between_come_to_the_same(
+    writer: Writer, query: Any, topics: Any, lines: list[Line], data: st.DataObject
+) -> None:
+    assume(any("client=" in text or "uid=" in text for _, _, text in lines))  # else its arrival is a guess
+    outcome = stored(writer, query, merged([(lines, False)], topics))
+    steps = [([lines[n]], data.draw(st.booleans())) for n in data.draw(st.permutations(range(len(lines))))]
+    if data.draw(st.booleans()):
+        steps.insert(data.draw(st.integers(0, len(steps))), (OTHER_LINES, False))
+    assert stored(writer, query, merged(steps, topics)) == outcome
