@@ -39,8 +39,9 @@ def nobody(tmp_path: Path, log: Path, places: list[Path]) -> Iterator[None]:
     assert log.exists()
     assert places
     tmp_path.chmod(0o755)
-    for parent in (tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o711)
+    for parent in tmp_path.parents:
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(0o711)
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
