@@ -30,6 +30,8 @@ from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSe
 from schemas.topics import Topic, topics_of
 from sinks.migrating import migrate
 
+pytest_plugins = ["faults.report"]
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: what the tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
