@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from faults.tally import Tally
 
 from journal_postfix.supervision.environment import environment_of
@@ -25,6 +25,7 @@ from schemas.keys import key_of
 from schemas.raw import Position, RawBatch, RawLine, decode_batch, decode_position
 from schemas.settings import Settings
 from schemas.topics import topics_of
+from schemas.watermarks import watermarks
 
 STOP_SECONDS: Final = 20
 
@@ -95,7 +96,7 @@ class Produced:
         """Read up to what is the end now: a partition that grows all the time shows no other end."""
         ends = {}
         for part in parts:
-            end = self._end(part)
+            _, end = watermarks(self._consumer, part.topic, part.partition, 20)
             if end > max(part.offset, 0):
                 ends[part.topic, part.partition] = (part, end)
         if not ends:
@@ -113,18 +114,6 @@ class Produced:
                     del ends[topic, partition]
                 self._take(topic, partition, message.key() or b"", message.value() or b"")
         self._consumer.unassign()
-
-    def _end(self, part: TopicPartition) -> int:
-        """Return the offset of the next record; a topic that was made just now may have no leader for a moment."""
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                _, end = self._consumer.get_watermark_offsets(part, timeout=20)
-            except KafkaException:
-                if time.monotonic() > deadline:
-                    raise
-            else:
-                return int(end)
 
     def _take(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
         if topic == self._topics[0]:

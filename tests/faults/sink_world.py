@@ -26,6 +26,7 @@ from schemas.keys import key_of, partition_of
 from schemas.raw import RawBatch, RawLine, StreamPosition
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, SinkSettings
 from schemas.topics import topics_of
+from schemas.watermarks import watermarks
 from sinks.batches import Batch
 from sinks.migrating import migrate
 from sinks.writing import Writer
@@ -180,7 +181,7 @@ class SinkWorld:
         consumer = Consumer({"bootstrap.servers": self.settings.kafka.bootstrap_servers, "group.id": "unused"})
         with closing(consumer):
             return {
-                (topic, number): consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
+                (topic, number): watermarks(consumer, topic, number, 20)[1]
                 for topic in self.records.outputs
                 for number in range(PARTITIONS)
             }
@@ -206,7 +207,7 @@ class SinkWorld:
         consumer = Consumer({"bootstrap.servers": self.settings.kafka.bootstrap_servers, "group.id": "unused"})
         with closing(consumer):
             consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
-            return int(consumer.get_watermark_offsets(TopicPartition(name, 0), timeout=20)[1])
+            return watermarks(consumer, name, 0, 20)[1]
 
     def peak_megabytes(self) -> float:
         """Return the most memory that a sink which runs now ever had."""

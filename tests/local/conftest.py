@@ -9,6 +9,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from schemas.watermarks import watermarks
+
 Program = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -80,7 +82,7 @@ class Records:
         consumer = Consumer(config | {"allow.auto.create.topics": False})
         try:
             partition = TopicPartition(self.topic, 0, 0)
-            low, high = consumer.get_watermark_offsets(partition, timeout=60)
+            low, high = watermarks(consumer, self.topic, 0, 60)
             consumer.assign([partition])
             values: list[bytes] = []
             while len(values) < high - low:

@@ -23,6 +23,7 @@ from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import NOTHING_LOST
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 from schemas.topics import Topics, topics_of
+from schemas.watermarks import watermarks
 from sinks import worker
 from sinks.migrating import migrate
 
@@ -147,7 +148,7 @@ def ends(settings: Settings) -> dict[tuple[str, int], int]:
         }
     )
     found = {
-        (topic.name, number): consumer.get_watermark_offsets(TopicPartition(topic.name, number), timeout=15)[1]
+        (topic.name, number): watermarks(consumer, topic.name, number, 15)[1]
         for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue)
         for number in range(topic.partitions)
     }
