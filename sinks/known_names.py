@@ -54,15 +54,15 @@ class KnownNames:
         self._new: set[Name] = set()
         self._old: set[Name] = set()
 
-    def ensure(self, batch: Batch, days: Collection[str]) -> bool:
-        """Store the names of *batch*, whose rows are of *days*; tell whether some were withheld from it for that.
+    def ensure(self, batch: Batch, days: Collection[str], found: set[Name]) -> bool:
+        """Store the names *found* in *batch*, whose rows are of *days*; tell whether it had some that were withheld.
 
         Raises what psycopg2 raises.
         """
         today = datetime.now(UTC).date()
         if today != self._day:
             self._day, self._new, self._old = today, set(), set()
-        names = names_of(batch) - self._new - self._old
+        names = found - self._new - self._old
         if not names:
             return False
         with self._connection, self._connection.cursor() as cursor:

@@ -10,7 +10,7 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.batches import Batch
 from sinks.dead_letters import DeadLetters, Runs
-from sinks.writing import REFUSALS, Copies, Positions, TopicPartition, Writer, copies_of
+from sinks.writing import REFUSALS, Positions, Ready, TopicPartition, Writer, ready
 
 _CHECKED_EVERY: Final = 100
 
@@ -22,8 +22,8 @@ class Prepared(msgspec.Struct, frozen=True):
     batch: Batch
     refused: dict[int, str]
     """Why some can't be read, by their place."""
-    copies: Copies | None
-    """None where the texts can't be made: storing will tell of which record."""
+    made: Ready
+    """Where it has no texts, storing will tell of which record."""
 
 
 class Store:
@@ -42,11 +42,7 @@ class Store:
         """Do what needs no database; nobody is told of anything yet."""
         refused: dict[int, str] = {}
         batch = self._batch_of(records, range(len(records)), refused)
-        try:
-            copies = copies_of(batch)
-        except ValueError:
-            copies = None
-        return Prepared(records, batch, refused, copies)
+        return Prepared(records, batch, refused, ready(batch))
 
     def store(self, writer: Writer, prepared: Prepared, positions: Mapping[TopicPartition, Positions]) -> int:
         """Store what is *prepared* and *positions*, both or neither; return the number of dead letters.
@@ -60,7 +56,7 @@ class Store:
         if refused:
             self._letters.write(records, refused)
         try:
-            writer.write(prepared.batch, _with(positions, runs), prepared.copies)
+            writer.write(prepared.batch, _with(positions, runs), prepared.made)
         except REFUSALS as error:
             found: dict[int, str] = {}
             readable = [place for place in range(len(records)) if place not in refused]

@@ -1,7 +1,7 @@
 """Writes batches: rows and positions in one transaction, merged into what is there."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
@@ -19,7 +19,7 @@ from sinks import withholding
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
-from sinks.known_names import KnownNames
+from sinks.known_names import KnownNames, Name, names_of
 from sinks.pseudonyms import Pseudonyms
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
 
@@ -78,6 +78,28 @@ def copies_of(batch: Batch) -> Copies:
     return [(staged, copy_text(staged.columns, list(found.values()))) for staged, found in rows if found]
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """What can be made of a batch while PostgreSQL merges the one before."""
+
+    days: set[str]
+    days_of: dict[str, set[str]]
+    """Those of the tables that get statistics."""
+    names: set[Name]
+    copies: Copies | None
+    """None where the texts can't be made."""
+
+
+def ready(batch: Batch) -> Ready:
+    """Return what can be made of *batch* beforehand."""
+    try:
+        copies = copies_of(batch)
+    except ValueError:
+        copies = None
+    tables: dict[str, Iterable[tuple[str, ...]]] = {"delivery_from": batch.messages, "delivery_to": batch.deliveries}
+    days_of = {table: {key[2][:10] for key in rows} for table, rows in tables.items()}
+    return Ready(batch.days(), days_of, names_of(batch), copies)
+
+
 class Writer:
     """A connection that writes batches."""
 
@@ -119,14 +141,15 @@ class Writer:
             )
             return {(topic, partition): (offset, refused) for topic, partition, offset, refused in cursor.fetchall()}
 
-    def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions], copies: Copies | None = None) -> None:
-        """Store *batch* and *positions*, both or neither; *copies* are those of the batch, if they were made before.
+    def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions], made: Ready | None = None) -> None:
+        """Store *batch* and *positions*, both or neither; *made* is what was made of the batch before, if it was.
 
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
-        days = batch.days()
+        made = made or ready(batch)
+        days, copies = made.days, made.copies
         self._days.ensure(days)
-        if self._names.ensure(batch, days):
+        if self._names.ensure(batch, days, made.names):
             copies = None
         with self._connection, self._connection.cursor() as cursor:
             withheld = withholding.read(cursor)
@@ -136,8 +159,8 @@ class Writer:
             _stage(cursor, copies_of(batch) if copies is None else copies)
             _advance(cursor, positions)
             self._merge(cursor, batch, withheld.pseudonyms)
-        for table, rows in (("delivery_from", batch.messages), ("delivery_to", batch.deliveries)):
-            self._days.analyze(table, {key[2][:10] for key in rows})
+        for table, of_table in made.days_of.items():
+            self._days.analyze(table, of_table)
 
     def join_parts(self, first: datetime, last: datetime) -> None:
         """Let the part rows that arrived between the two moments join their messages, as those of a batch do.

@@ -31,6 +31,7 @@ from sinks.batches import Batch
 from sinks.figures import Counts
 from sinks.lags import Lags
 from sinks.storing import Prepared
+from sinks.writing import ready
 from streams.partitions import SourcePartition
 from streams.state import PartitionState
 
@@ -176,7 +177,8 @@ def test_what_stages_tell_has_a_description() -> None:
         host="mx1", queue_id="A", arrived_at=at, recipient="ann@down.example", last_attempt_at=at, first_attempt_at=at,
         status="deferred",
     )  # fmt: skip
-    counts.stored(Prepared([None], Batch(deliveries={("A",): row}), {}, None), 1, 0.5)
+    batch = Batch(deliveries={("mx1", "A", at, "ann@down.example", ""): row})
+    counts.stored(Prepared([None], batch, {}, ready(batch)), 1, 0.5)
     lags.keep([("postfix.noqueue", 0)])
     topics = topics_of(KafkaSettings(), StreamSettings())
     transactions = SimpleNamespace(retries=0)

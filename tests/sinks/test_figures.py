@@ -8,6 +8,7 @@ from schemas.timestamps import to_text
 from sinks.domains import DomainCounts, FailingDomains
 from sinks.figures import Counts
 from sinks.storing import Prepared
+from sinks.writing import ready
 
 
 def ago(seconds: float) -> str:
@@ -19,7 +20,7 @@ def told(counts: Counts, name: str) -> dict[str, float]:
 
 
 def stored(counts: Counts, batch: Any) -> Counts:
-    counts.stored(Prepared([None] * len(batch), batch, {}, None), 1, 0.5)
+    counts.stored(Prepared([None] * len(batch), batch, {}, ready(batch)), 1, 0.5)
     return counts
 
 
