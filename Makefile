@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
-# Tests wait as much as they compute. Each process has a Kafka and a PostgreSQL of its own, and takes whole files.
+# Tests wait as much as they compute. Each process has a Kafka and a PostgreSQL of its own, and takes whole files, in
+# their order: the long ones come first.
 WORKERS ?= 2
-TOGETHER = --numprocesses $(WORKERS) --dist loadfile
+TOGETHER = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 # When what is built was committed, so that whoever builds it anew gets the same bytes.
