@@ -54,8 +54,16 @@ class Batch(msgspec.Struct):
 
     def days(self) -> set[str]:
         """Return the days of its rows, as ``2026-11-23``."""
-        days = {key[2][:10] for key in self.messages} | {key[2][:10] for key in self.deliveries}
-        return days | {key[0][:10] for key in (*self.rejections, *self.sessions)}
+        return set().union(*self.days_by_table().values())
+
+    def days_by_table(self) -> dict[str, set[str]]:
+        """Return the days of the rows of each table."""
+        return {
+            "delivery_from": {key[2][:10] for key in self.messages},
+            "delivery_to": {key[2][:10] for key in self.deliveries},
+            "noqueue": {key[0][:10] for key in self.rejections},
+            "tls_sessions": {key[0][:10] for key in self.sessions},
+        }
 
     def span(self) -> tuple[str, str]:
         """Return the first and the last arrival of its messages."""

@@ -1,7 +1,7 @@
 """Writes batches: rows and positions in one transaction, merged into what is there."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
@@ -81,9 +81,8 @@ def copies_of(batch: Batch) -> Copies:
 class Ready(msgspec.Struct, frozen=True):
     """What can be made of a batch while PostgreSQL merges the one before."""
 
-    days: set[str]
-    days_of: dict[str, set[str]]
-    """Those of the tables that get statistics."""
+    days: dict[str, set[str]]
+    """By table."""
     names: set[Name]
     copies: Copies | None
     """None where the texts can't be made."""
@@ -95,9 +94,7 @@ def ready(batch: Batch) -> Ready:
         copies = copies_of(batch)
     except ValueError:
         copies = None
-    tables: dict[str, Iterable[tuple[str, ...]]] = {"delivery_from": batch.messages, "delivery_to": batch.deliveries}
-    days_of = {table: {key[2][:10] for key in rows} for table, rows in tables.items()}
-    return Ready(batch.days(), days_of, names_of(batch), copies)
+    return Ready(batch.days_by_table(), names_of(batch), copies)
 
 
 class Writer:
@@ -147,7 +144,7 @@ class Writer:
         Raises PositionMovedError, and what psycopg2 raises; nothing was stored then.
         """
         made = made or ready(batch)
-        days, copies = made.days, made.copies
+        days, copies = set().union(*made.days.values()), made.copies
         self._days.ensure(days)
         if self._names.ensure(batch, days, made.names):
             copies = None
@@ -159,8 +156,8 @@ class Writer:
             _stage(cursor, copies_of(batch) if copies is None else copies)
             _advance(cursor, positions)
             self._merge(cursor, batch, withheld.pseudonyms)
-        for table, of_table in made.days_of.items():
-            self._days.analyze(table, of_table)
+        for table in ("delivery_from", "delivery_to"):
+            self._days.analyze(table, made.days[table])
 
     def join_parts(self, first: datetime, last: datetime) -> None:
         """Let the part rows that arrived between the two moments join their messages, as those of a batch do.
