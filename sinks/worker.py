@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.figures import Figure, Watch, unwatched
+from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config, quiet
 from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
@@ -50,6 +51,7 @@ def run(settings: Settings, stop: threading.Event, watch: Watch = unwatched) -> 
     Raises ConfigurationError (settings, migrations, lost positions, nothing but bad records) and TryAgainLaterError.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    collect_rarely()
     try:
         if missing := pending(settings):
             raise ConfigurationError(

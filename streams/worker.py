@@ -1,6 +1,5 @@
 """The process of the stream stage: checks what it needs, runs the Faust app until it is told to stop."""
 
-import gc
 import logging
 import os
 import shutil
@@ -19,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.figures import Watch, unwatched
+from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config
 from schemas.kafka_refusals import Complaints, metadata
 from schemas.settings import Settings
@@ -64,10 +64,7 @@ def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> 
     partitions = _partitions_of(settings, topics)
     # The topics' own number, whatever the settings say: rows go by it to partitions of their keys.
     topics = topics_of(settings.kafka.model_copy(update={"partitions": partitions}), settings.stream)
-    # The states are msgspec structs outside the collector's view, in dicts of their own. What remains to be collected
-    # is little, and looking through a million messages for it would stop the world.
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 1000)
+    collect_rarely()
     with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
         app = StreamApp(settings, topics, partitions, datadir)
         app.table.failed = lambda error: _end(error, datadir)
