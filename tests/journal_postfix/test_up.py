@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -142,11 +143,13 @@ def test_stages_that_are_killed_are_started_again_and_nothing_is_lost(
     killed: set[str] = set()
     until(lambda: {"stream", "sink"} <= stages_of(up).keys())
     for name, pid in stages_of(up).items():
-        os.kill(pid, signal.SIGKILL)
-        killed.add(name)
+        with suppress(ProcessLookupError):  # a producer may be done by now
+            os.kill(pid, signal.SIGKILL)
+            killed.add(name)
+    assert killed >= {"stream", "sink"}
     stdout, stderr = up.communicate(timeout=180)
     assert up.returncode == 0, stderr
-    for name in killed & {"stream", "sink"}:
+    for name in ("stream", "sink"):
         assert f"{name} died (killed by SIGKILL); starting it again in 0.5 s" in stderr
     counted = figures(stdout)
     assert counted["lines"] == LINES
