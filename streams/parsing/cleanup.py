@@ -6,7 +6,7 @@ from typing import Final
 from schemas.deliveries import ORIGIN_CLEANUP
 from streams.parsing.delivery import DELIVERIES
 from streams.parsing.facts import Attempt, Parsed
-from streams.parsing.formats import Family, Line, fact, quiet
+from streams.parsing.formats import Family, Line, Make, fact, quiet
 from streams.parsing.reasons import reason_of
 from streams.parsing.refusals import Envelope, decided, places, read_envelope
 from streams.parsing.tokens import MAX_TEXT, bare_id, decoded, response
@@ -15,10 +15,12 @@ SUBJECT: Final = "cleanup.subject"
 """Name of the format whose facts are kept only on request."""
 CONTENT_CHECK: Final = "content-check"
 
-_PLACE: Final = "header|body|mime-header|nested-header|mime-error"
+_PLACE: Final = "header|body|mime-header|nested-header|mime-error|content"
 
 _CONTENT_ENDS_BEFORE: Final = 700
 """A check's line holds at most 200 characters of content and the client's name before its fields."""
+_LONGEST_ORIGIN: Final = 330
+_origin = re.compile(r" from (?:local|unknown|[^\[\] ]*+\[[^\[\] ]*+\](?::\d{1,5})?)$").search
 
 
 def _message_id(found: re.Match[str], line: Line) -> Parsed:
@@ -42,15 +44,12 @@ def _resent_message_id(found: re.Match[str], line: Line) -> Parsed:
 def _check_envelope(text: str) -> tuple[str, Envelope | None]:
     """Return the content of a check, with where it came from, and the fields behind it.
 
-    The content is the sender's and the text behind the fields the administrator's: both may hold some. The place with
-    most fields counts, of two the last.
+    The content is the sender's, and may hold all of that: the last origin with fields behind it is the true one.
     """
-    best, most, content = None, 0, text
     for at in places(text, _CONTENT_ENDS_BEFORE):
-        envelope = read_envelope(text[at + 2 :])
-        if envelope is not None and (fields := 4 - envelope[:4].count(None)) > most:
-            best, most, content = envelope, fields, text[:at]
-    return content, best
+        if _origin(text, max(0, at - _LONGEST_ORIGIN), at):
+            return text[:at], read_envelope(text[at + 2 :])
+    return text, None
 
 
 def _check(found: re.Match[str], line: Line) -> Parsed:
@@ -70,6 +69,7 @@ def _check(found: re.Match[str], line: Line) -> Parsed:
         moment = "rejected_at"
         code, dsn = response(reply)
         reason = reason_of(reply, dsn, code) if envelope is not None and reply else "content"
+        reason = "content" if reason == "other" else reason
         message |= {"reject_stage": place, "reject_reply": reply, "reject_reason": reason}
         if envelope is not None and envelope.recipient is not None:
             attempt = Attempt(
@@ -96,24 +96,53 @@ def _milter(found: re.Match[str], line: Line) -> Parsed:
     return decided("cleanup", found[1], found[2], line)
 
 
-def _too_large(_: re.Match[str], line: Line) -> Parsed:
-    message = {
-        "reject_stage": "END-OF-MESSAGE",
-        "reject_reply": line.text[:MAX_TEXT],
-        "reject_reason": "too-large",
-    }
-    return Parsed(what="cleanup.too-large", queue_id=line.queue_id, message=message, moments=("rejected_at",))
+def refused_as(what: str, reason: str) -> Make:
+    """Return what makes the facts of a line that says, in its own words, that the message is not taken."""
+
+    def facts(_: re.Match[str], line: Line) -> Parsed:
+        message = {"reject_stage": "END-OF-MESSAGE", "reject_reply": line.text[:MAX_TEXT], "reject_reason": reason}
+        return Parsed(what=what, queue_id=line.queue_id, message=message, moments=("rejected_at",))
+
+    return facts
 
 
-TOO_LARGE = fact(
+TOO_LARGE: Final = fact(
     "cleanup.too-large",
     "queue file size limit exceeded",
     "",
-    _too_large,
+    refused_as("cleanup.too-large", "too-large"),
     "warning: ID: queue file size limit exceeded",
     "the message is rejected",
 )
 """Logged by whoever writes the message: cleanup, or smtpd."""
+
+_NOT_TAKEN: Final = (
+    fact(
+        "cleanup.loop",
+        "message rejected: hopcount exceeded",
+        "",
+        refused_as("cleanup.loop", "loop"),
+        "warning: ID: message rejected: hopcount exceeded",
+        "the message is rejected",
+    ),
+    fact(
+        "cleanup.not-accepted",
+        "",
+        r".*message not accepted, try again later$",
+        refused_as("cleanup.not-accepted", "local-error"),
+        "warning: ID: TEXT -- message not accepted, try again later",
+        "the message is rejected for now: a table or a milter does not answer, or is wrong",
+    ),
+    fact(
+        "cleanup.not-written",
+        "write queue file: ",
+        "",
+        refused_as("cleanup.not-written", "local-error"),
+        "warning: ID: write queue file: TEXT",
+        "the message is rejected for now",
+    ),
+)
+"""Nothing else in the log says so: what the client or pickup is answered is not logged."""
 
 
 def _removed(found: re.Match[str], line: Line) -> Parsed:
@@ -180,6 +209,7 @@ CLEANUP = Family(
             "never accepted, or discarded",
         ),
         TOO_LARGE,
+        *_NOT_TAKEN,
         *DELIVERIES,
         *quiet(
             "cleanup", "message has ", "queue file size limit ", "milter", "unreasonable ", "cannot ", "write ",

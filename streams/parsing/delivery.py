@@ -88,7 +88,7 @@ def _bounce_failed(_: re.Match[str], line: Line) -> Parsed:
 BOUNCE_FAILED = fact(
     "delivery.bounce-failed",
     "status=",
-    r"deferred \((?:bounce|defer|trace)\b.*+",
+    r"deferred \((?:bounce|defer|delay|trace|verp)\b.*+",
     _bounce_failed,
     "ID: status=deferred (bounce failed)",
     "counted: the recipients' own records stand",
@@ -106,7 +106,9 @@ _ATTEMPTS = quiet(
     "end ", "Sender requested REQUIRETLS", "SMTPS wrappermode ", "skipping SRV ", "Authentication ", "server ",
     "warning: ", "info: ", "filter: ", "prepend: ", "replace: ", "strip: ", "ignore: ", "bounce: ", "reject: ",
     "mailer loop", "endp_prop=", "enabling ", "Null MX", "Service unavailable", "TLS is required",
-    "Server certificate ", "delivery temporarily suspended", "message size ", "Cannot start TLS",
+    "Server certificate ", "delivery temporarily suspended", "message size ", "Cannot start TLS", "client TLS ",
+    "local data error ", "unexpected server message", "SMTPUTF8 is required", "no TLSA records ", "Temporary lookup ",
+    "Server configuration error", "network address conversion ", "unable to find ", "Sender requires verified TLS",
 )  # fmt: skip
 """What the SMTP client says of an attempt besides its record (``smtp_proto.c``, ``smtp_trouble.c``, …)."""
 

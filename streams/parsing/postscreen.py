@@ -10,7 +10,7 @@ _TESTS = (
         "NON-SMTP COMMAND ", "DISCONNECT", "DATA without ", "BDAT without ", "cache ", "close database", "dnsblog",
         "getpeername", "psc_", "reject: connect ", "entering ", "leaving ", "timeout ",
     ),
-    quiet_pattern("postscreen", r"\[[0-9A-Fa-f.:]++\](?::\d++)?[: ]", "[ADDRESS]:PORT: …"),
+    quiet_pattern("postscreen", r"\[[0-9A-Fa-f.:]++\](?::?\d++)?[: ]", "[ADDRESS]:PORT: …"),
 )  # fmt: skip
 
 POSTSCREEN = Family("postscreen/postscreen*.c", noqueue=(refused("postscreen.noqueue", "reject"), *_TESTS), bare=_TESTS)

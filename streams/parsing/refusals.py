@@ -6,20 +6,26 @@ between the fields). TEXT and the fields hold what the client sent.
 """
 
 import re
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from streams.parsing.facts import Attempt, Parsed, Refusal
 from streams.parsing.formats import Line
 from streams.parsing.reasons import reason_of
-from streams.parsing.tokens import ADDRESS, CLIENT, MAX_TEXT, address, client, response
+from streams.parsing.tokens import CLIENT, MAX_TEXT, address, client, response
 
-_head = re.compile(rf"([A-Z][A-Z-]*+)(?: from {CLIENT})?: ").match
+_head = re.compile(rf"([A-Z][A-Z-]*+(?: content)?)(?: from {CLIENT})?: ").match
 _MOST_PLACES: Final = 16
 """Places that are looked at for the fields' beginning: a text full of fakes must not take long."""
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
-_fields = re.compile(rf"(?:from=<{ADDRESS}>,? ?)?(?:to=<{ADDRESS}>,? ?)?(?:proto=([^ ,]*+),? ?)?(.*+)", re.DOTALL).match
+_ADDRESS: Final = r'([^"<>\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^"<>\\]*+)*|(?!")[^<>]*+)'
+"""As `tokens.ADDRESS`, but without ``<``: a fake that is left open would run over the fields behind it."""
+_fields = re.compile(
+    rf"(?:from=<{_ADDRESS}>,? ?)?(?:to=<{_ADDRESS}>,? ?)?(?:proto=([^ ,:]*+),? ?)?(.*+)", re.DOTALL
+).match
+_cut_address = re.compile(r"(?:from|to)=<[^<>]*+").fullmatch
 _sasl = re.compile(r" sasl_(method|username|sender)=")
+_IN_DATA: Final = frozenset({"MAIL", "DATA", "DATA content", "BDAT", "BDAT content", "END-OF-MESSAGE"})
+"""Stages at which smtpd refuses a message for all its recipients."""
 
 
 class Envelope(NamedTuple):
@@ -39,30 +45,50 @@ class Envelope(NamedTuple):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def read_envelope(text: str) -> Envelope | None:
-    """Read ``from=<> to=<> proto= helo=<>…`` to the end of *text*; None where *text* isn't that."""
+def read_envelope(text: str, *, any_helo: bool = False) -> Envelope | None:
+    """Read ``from=<> to=<> proto= helo=<>…`` to the end of *text*; None where *text* isn't that.
+
+    The log may have cut it, and then has less than all fields. With *any_helo* the helo may be anything, to the end.
+    """
     found = _fields(text)
     assert found is not None  # each of them is optional
     sender, recipient, protocol, tail = found.groups()
     helo = username = None
-    rest = ""
     if tail.startswith("helo=<"):
-        end = tail.find(">: ") if ">: " in tail else tail.rfind("> sasl_")
-        if end < 0:
-            end = len(tail) - tail.endswith(">")
-        helo, tail = tail[6:end][:255], tail[end + 1 :]
+        if any_helo:
+            helo, tail = tail[6:].removesuffix(">"), ""
+        else:
+            helo, tail = _split_helo(tail)
+        if helo is None:
+            return None
+        helo = helo[:255]
+    rest = ""
     if tail.startswith((" sasl_", "sasl_")):
+        if _field_follows.search(tail):  # a fake that would take the true fields for a name
+            return None
         parts = _sasl.split(tail if tail.startswith(" ") else " " + tail)
         username = dict(zip(parts[1::2], parts[2::2], strict=True)).get("username")
         if username is not None and username.startswith("<") and username.endswith(">"):
             username = username[1:-1]  # so in lines about milters and proxies
     elif tail.startswith(": "):
         rest = tail[2:]
-    elif tail:
+    elif tail and _cut_address(tail) is None:
         return None
     return Envelope(
         sender and address(sender), recipient and address(recipient), protocol and protocol[:16], helo, username, rest
     )
+
+
+def _split_helo(text: str) -> tuple[str | None, str]:
+    """Return the helo that *text* begins with, and what follows; None where it holds what smtpd replaces."""
+    name, blank, behind = text[6:].partition(" ")
+    if name.endswith(">:"):
+        name, behind = name[:-2], ":" + blank + behind
+    elif name.endswith(">"):
+        name, behind = name[:-1], blank + behind
+    elif blank:
+        return None, behind
+    return (None if "<" in name or ">" in name else name), behind
 
 
 def places(text: str, end: int) -> list[int]:
@@ -73,17 +99,17 @@ def places(text: str, end: int) -> list[int]:
 def split_envelope(text: str) -> tuple[str, Envelope]:
     """Return the free text of a refusal and the fields after it.
 
-    The text quotes what the client said in ``<…>: `` at its beginning, so fields are looked for behind that; the first
-    place from which the whole rest reads as fields is theirs, since the last of them (helo) is free text again.
+    The text may hold anything, since it quotes what clients, other servers and milters said. The first place from which
+    the whole rest reads as fields is theirs: of what they hold, nothing reads as the fields of a fake before them.
+    Where there is none, the helo may hold what Postfix lets none hold; the text quotes it first, in ``<…>: ``.
     """
-    start = 0
-    opening = text.find("<")
-    if 0 <= opening <= len("550 5.1.1 "):
-        start = max(text.find(">: ", opening), 0)
-    for found in islice(_field_follows.finditer(text, start), _MOST_PLACES):
-        envelope = read_envelope(text[found.end() :])
-        if envelope is not None:
-            return text[: found.start()], envelope
+    found = places(text, len(text))[::-1]
+    quoted = text.find(">: ") if 0 <= text.find("<") <= len("550 5.1.1 ") else 0
+    for any_helo, start in ((False, 0), (True, quoted)):
+        for at in found:
+            envelope = read_envelope(text[at + 1 :].removeprefix(" "), any_helo=any_helo) if at >= start else None
+            if envelope is not None and not envelope.rest:  # only cleanup writes a text behind them
+                return text[:at], envelope
     return text, Envelope(None, None, None, None, None, "")
 
 
@@ -116,32 +142,30 @@ def decided(daemon: str, action: str, text: str, line: Line) -> Parsed:
     refusal = read_refusal(action, text)
     if refusal is None:
         return Parsed(what="")
+    what = f"{daemon}.{action}"
     fields = {"sender": refusal.sender, "protocol": refusal.protocol, "helo": refusal.helo}
     message: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
-    moments: tuple[str, ...] = ()
-    attempt = None
     if action.endswith("hold"):
-        moments = ("held_at",)
-    elif action.endswith("discard"):
-        moments = ("discarded_at",)
+        return Parsed(what=what, queue_id=line.queue_id, message=message, moments=("held_at",))
+    if action.endswith("discard"):
         message["discard_reply"] = refusal.reply
-    else:
-        if refusal.recipient is not None:
-            attempt = Attempt(
-                recipient=refusal.recipient,
-                status="rejected",
-                dsn=refusal.dsn or "",
-                reply=refusal.reply,
-                stage=refusal.stage,
-                code=refusal.code,
-                reason=refusal.reason,
-            )
-        if refusal.stage != "RCPT":  # at any other stage it is refused for all its recipients
-            moments = ("rejected_at",)
-            message |= {
-                "reject_stage": refusal.stage,
-                "reject_reply": refusal.reply,
-                "reject_reason": refusal.reason,
-            }
-    what = f"{daemon}.{action}"
+        return Parsed(what=what, queue_id=line.queue_id, message=message, moments=("discarded_at",))
+    whole = refusal.stage in _IN_DATA if daemon == "smtpd" else True  # cleanup refuses nothing less
+    if not whole and refusal.stage != "RCPT":
+        # The command is refused (VRFY, EHLO, an unknown one), not the message that was under way meanwhile.
+        return Parsed(what="smtpd.noqueue", refusal=refusal)
+    attempt = None
+    if refusal.recipient is not None:
+        attempt = Attempt(
+            recipient=refusal.recipient,
+            status="rejected",
+            dsn=refusal.dsn or "",
+            reply=refusal.reply,
+            stage=refusal.stage,
+            code=refusal.code,
+            reason=refusal.reason,
+        )
+    if whole:
+        message |= {"reject_stage": refusal.stage, "reject_reply": refusal.reply, "reject_reason": refusal.reason}
+    moments = ("rejected_at",) if whole else ()
     return Parsed(what=what, queue_id=line.queue_id, message=message, moments=moments, attempt=attempt)

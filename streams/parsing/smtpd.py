@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.deliveries import ORIGIN_SURE
 from streams.parsing.arrival import taken_by
-from streams.parsing.cleanup import TOO_LARGE
+from streams.parsing.cleanup import TOO_LARGE, refused_as
 from streams.parsing.facts import Parsed
 from streams.parsing.formats import Family, Format, Line, fact, quiet
 from streams.parsing.refusals import decided, read_refusal
@@ -19,7 +19,9 @@ def _client(found: re.Match[str], line: Line) -> Parsed:
     message: dict[str, Any] = {**client(found[1], found[2], found[3]), **taken_by(line)}
     if found[4]:
         parts = _LOGIN.split(found[4])
-        message |= {name: value[:256] for name, value in zip(parts[1::2], parts[2::2], strict=True) if value}
+        # In reverse, so that of two the first counts: the name of a login may look like more of them.
+        said = list(zip(parts[1::2], parts[2::2], strict=True))[::-1]
+        message |= {name: value[:256] for name, value in said if value}
     return Parsed(what="smtpd.client", queue_id=line.queue_id, origin=ORIGIN_SURE, message=message)
 
 
@@ -93,6 +95,14 @@ SMTPD = Family(
             "the recipient (at RCPT) or the message is rejected, held or discarded; the transaction may go on",
         ),
         TOO_LARGE,
+        fact(
+            "smtpd.too-large",
+            "BDAT request from ",
+            rf"{CLIENT} exceeds message size limit",
+            refused_as("smtpd.too-large", "too-large"),
+            "warning: ID: BDAT request from CLIENT exceeds message size limit",
+            "the message is rejected",
+        ),
         *_GOES_ON,
         *_SESSION,
     ),

@@ -26,7 +26,9 @@ _leading_id = re.compile(rf"{QUEUE_ID}\b").match
 CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
 """SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
-    r"(?:host [^ ]++ (?:said|refused to talk to me): |from MTA\([^)]*+\): |[^:]{0,80}+; server [^ ]++ said: )?"
+    r"(?:delivery temporarily suspended: |TLS is required, but )?"
+    r"(?:host [^ ]++ (?:said|refused to (?:talk to me|start TLS)): |from MTA\([^)]*+\): "
+    r"|[^:]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
 ).match
 _response = re.compile(r"(?:(\d{3})[ -])?(?:([245]\.\d{1,3}\.\d{1,3}) )?").match
@@ -56,9 +58,10 @@ def client(name: str, ip: str, port: str | None) -> dict[str, str | int]:
 
 
 def bare_id(value: str) -> str:
-    """Return a message id without the ``<>`` around it."""
-    if value.startswith("<") and value.endswith(">"):
-        value = value[1:-1]
+    """Return a message id without the ``<>`` around it, and without what some programs write behind it."""
+    if value.startswith("<"):
+        name, behind, _ = value.partition("> ")
+        value = name[1:] if behind else value[1:-1] if value.endswith(">") else value
     return value if len(value) <= MAX_ID else _cut(value, MAX_ID)
 
 
