@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.deliveries import (
     ORIGIN_SURE,
+    ORIGIN_UNSEEN,
     DeliveryFrom,
     DeliveryTo,
     Rejection,
@@ -40,13 +41,14 @@ _Line = TypeVar("_Line", Rejection, TlsSession)
 
 
 class Batch(msgspec.Struct):
-    """Rows by key, and the keys of messages whose rows were withdrawn."""
+    """Rows by key, and the keys of those that were withdrawn."""
 
     messages: dict[MessageKey, DeliveryFrom] = {}
     deliveries: dict[tuple[str, ...], DeliveryTo] = {}
     rejections: dict[LineKey, Rejection] = {}
     sessions: dict[LineKey, TlsSession] = {}
     withdrawn: dict[MessageKey, None] = {}
+    withdrawn_deliveries: dict[tuple[str, ...], None] = {}
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -65,9 +67,13 @@ class Batch(msgspec.Struct):
             "tls_sessions": {key[0][:10] for key in self.sessions},
         }
 
+    def tombstones(self) -> "Batch":
+        """Return a batch of what this one withdraws, and no rows."""
+        return Batch(withdrawn=self.withdrawn, withdrawn_deliveries=self.withdrawn_deliveries)
+
     def span(self) -> tuple[str, str]:
-        """Return the first and the last arrival of its messages."""
-        arrivals = [key[2] for key in (*self.messages, *self.deliveries)]
+        """Return the first and the last arrival of its messages, those withdrawn included."""
+        arrivals = [key[2] for key in (*self.messages, *self.deliveries, *self.withdrawn)]
         return min(arrivals), max(arrivals)
 
     def may_hold_parts(self) -> bool:
@@ -124,11 +130,20 @@ class Batch(msgspec.Struct):
         except (msgspec.DecodeError, ValueError, BadRecordError) as error:
             raise BadRecordError(f"a tombstone's key is not that of a row: {error}") from error
         message = (host, queue_id, arrived_at)
-        self.withdrawn[message] = None
         if whole:
-            self.messages.pop(message, None)
+            self.withdrawn[message] = None
+            known = self.messages.get(message)
+            if known is not None and known.origin < ORIGIN_SURE:  # another one, of a line of its own, may have the key
+                if known.parent_queue_id is None:
+                    del self.messages[message]
+                else:  # which another message tells, and what takes the guess's place lacks
+                    known.origin = ORIGIN_UNSEEN
         else:
-            self.deliveries.pop(parts, None)
+            name = (*message, *parts[3:])
+            self.withdrawn_deliveries[name] = None
+            delivery = self.deliveries.get(name)
+            if delivery is not None and delivery.origin < ORIGIN_SURE:
+                del self.deliveries[name]
 
 
 def _keep(lines: dict[LineKey, _Line], record: _Line) -> None:

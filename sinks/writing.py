@@ -121,6 +121,9 @@ class Writer:
         self._find_joins = query("find_joins")
         self._move_from = query("move_from")
         self._move_to = query("move_to")
+        self._withdraw_from = query("withdraw_from")
+        self._withdraw_to = query("withdraw_to")
+        self._keep_parts = query("keep_parts")
 
     def close(self) -> None:
         """Close the connection."""
@@ -196,15 +199,7 @@ class Writer:
             self._connection.cancel()
 
     def _merge(self, cursor: Cursor, batch: Batch, pseudonyms: Pseudonyms | None) -> None:
-        if batch.withdrawn:
-            keys = list(zip(*batch.withdrawn, strict=True))
-            for table in ("delivery_from", "delivery_to"):
-                cursor.execute(
-                    f"DELETE FROM {table} USING unnest(%s::text[], %s::text[], %s::timestamptz[]) AS gone "  # noqa: S608
-                    f"(host, queue_id, arrived_at) WHERE {table}.arrived_at = gone.arrived_at "
-                    f"AND {table}.queue_id = gone.queue_id AND {table}.host = gone.host AND {table}.origin < 2",
-                    [list(column) for column in keys],
-                )
+        kept = self._withdraw(cursor, batch)
         if batch.messages:
             self._merge_from(cursor, len(batch.messages))
         if batch.deliveries:
@@ -213,8 +208,22 @@ class Writer:
             cursor.execute("EXECUTE insert_noqueue")
         if batch.sessions:
             cursor.execute("EXECUTE insert_tls_sessions")
-        if batch.may_hold_parts():
-            self._join_parts(cursor, *batch.span(), pseudonyms)
+        if kept or batch.may_hold_parts():
+            self._join_parts(cursor, *batch.span(), pseudonyms, kept)
+
+    def _withdraw(self, cursor: Cursor, batch: Batch) -> int:
+        """Delete the rows that the tombstones name; return how many messages stay as parts of what comes instead.
+
+        Those have what the stage did not know when it withdrew them: recipients, or a parent, that joined them here.
+        """
+        if batch.withdrawn_deliveries:
+            cursor.execute(self._withdraw_to, list(map(list, zip(*batch.withdrawn_deliveries, strict=True))))
+        if not batch.withdrawn:
+            return 0
+        keys = list(map(list, zip(*batch.withdrawn, strict=True)))
+        cursor.execute(self._withdraw_from, keys)
+        cursor.execute(self._keep_parts, keys)
+        return cursor.rowcount
 
     def _merge_from(self, cursor: Cursor, staged: int) -> None:
         """Merge the messages that are *staged*, so many."""
@@ -226,14 +235,14 @@ class Writer:
         cursor.execute(self._merge_readings, {"first": first, "last": last})
 
     def _join_parts(
-        self, cursor: Cursor, first: str | datetime, last: str | datetime, pseudonyms: Pseudonyms | None
+        self, cursor: Cursor, first: str | datetime, last: str | datetime, pseudonyms: Pseudonyms | None, kept: int = 0
     ) -> None:
         """Move part rows into the messages that they turn out to belong to; one a message at a time.
 
-        What is staged arrived between *first* and *last*.
+        What is staged arrived between *first* and *last*; *kept* are noted as candidates already.
         """
         cursor.execute(self._find_parts, {"first": first, "last": last, "lifetime": self._lifetime})
-        if cursor.rowcount == 0:
+        if cursor.rowcount + kept == 0:
             return
         cursor.execute("SELECT min(arrived_at), max(arrived_at) FROM part_candidates")
         [(first, last)] = cursor.fetchall()

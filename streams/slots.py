@@ -177,8 +177,7 @@ class Slots:
             return False
         if origin != ORIGIN_CLEANUP:
             return True
-        late = message.row.origin == ORIGIN_SURE and at - message.arrived >= TRANSACTION
-        return not late and not _is_before(message.row.queued_at, at - TOLERANCE)
+        return at - message.arrived < TRANSACTION and not _is_before(message.row.queued_at, at - TOLERANCE)
 
     def _absorb(self, messages: list[Message], message: Message) -> None:
         """Merge into *message* the parts that began after it: those whose lines it would have taken in order."""

@@ -104,7 +104,7 @@ def _drop(rows: dict[_Key, _Row], time: int, oldest: str | None) -> int:
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:
     """Return two batches that together have the rows of *batch*; the first has what it withdraws."""
-    first, second = Batch(withdrawn=batch.withdrawn), Batch()
+    first, second = batch.tombstones(), Batch()
     left = len(batch) // 2
     for field in ("messages", "deliveries", "rejections", "sessions"):
         for key, row in getattr(batch, field).items():

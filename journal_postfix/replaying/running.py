@@ -156,7 +156,7 @@ class _Replay:
         """Store *batch* and *positions*, again where the server breaks off: merging twice does no harm."""
         for pause in (*_PAUSES, None):
             try:
-                if batch or batch.withdrawn or positions:
+                if batch or batch.withdrawn or batch.withdrawn_deliveries or positions:
                     self._writer.write(batch, positions)
                     self._merged += len(batch)
             except REFUSALS:
@@ -178,7 +178,7 @@ class _Replay:
         """Store *batch* by halves, until the rows that PostgreSQL refuses stand alone."""
         if len(batch) == 1:
             self._refused += 1
-            self._store(Batch(withdrawn=batch.withdrawn), {})
+            self._store(batch.tombstones(), {})
             return
         for half in halves(batch):
             self._store(half, {})

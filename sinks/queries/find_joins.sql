@@ -10,11 +10,12 @@ FROM (
         candidate.queue_id,
         candidate.host,
         own.removed_at,
+        own.parent_queue_id,
         coalesce(own.origin, candidate.origin) AS origin
     FROM part_candidates AS candidate
     -- One by one, by the key: hashing the rows of all days would take longer with every row that is there.
     LEFT JOIN LATERAL (
-        SELECT d.host, d.removed_at, d.origin
+        SELECT d.host, d.removed_at, d.parent_queue_id, d.origin
         FROM delivery_from AS d
         WHERE d.arrived_at = candidate.arrived_at AND d.queue_id = candidate.queue_id AND d.host = candidate.host
             AND d.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
@@ -44,9 +45,15 @@ CROSS JOIN LATERAL (
         AND m.arrived_at <= %(last)s::timestamptz + interval '5 seconds'
         AND m.arrived_at > %(first)s::timestamptz - %(lifetime)s::interval
         AND (part.removed_at IS NULL OR part.removed_at >= m.arrived_at)
+        -- What has a parent came from a daemon of this host: no client and no command brought it.
+        AND (part.parent_queue_id IS NULL OR part.origin > 0 OR m.origin < 2)
         AND CASE part.origin
-            WHEN 0 THEN m.origin > 0
-                OR (m.arrived_at < part.arrived_at AND m.arrived_at >= part.arrived_at - interval '5 seconds')
+            -- A line of a message that no line began, read once more after its end, is its own.
+            WHEN 0 THEN m.origin > 0 OR (
+                m.arrived_at < part.arrived_at
+                AND part.arrived_at
+                    <= greatest(m.arrived_at + interval '5 seconds', m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at)
+            )
             ELSE m.origin = 2 AND (m.queued_at IS NULL OR m.queued_at >= part.arrived_at - interval '5 seconds')
         END
         AND coalesce(

@@ -34,10 +34,7 @@ def _message_id(found: re.Match[str], line: Line) -> Parsed:
 
 def _resent_message_id(found: re.Match[str], line: Line) -> Parsed:
     return Parsed(
-        what="cleanup.resent-message-id",
-        queue_id=line.queue_id,
-        origin=ORIGIN_CLEANUP,
-        message={"resent_message_id": bare_id(found[1])},
+        what="cleanup.resent-message-id", queue_id=line.queue_id, message={"resent_message_id": bare_id(found[1])}
     )
 
 
