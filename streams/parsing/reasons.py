@@ -103,6 +103,8 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "dangerous attachment", "illegal attachment", "executable attachment", "attachment type",
         "potentially dangerous", "potential security issue",
     )),
+    # A rate is told with the address, or the domain that SPF or DKIM vouch for, that it is the rate of.
+    ("rate-limited", ("unusual rate",)),
     ("authentication-failed", (
         "spf", "dkim", "dmarc", "sender policy framework", "unauthenticated", "not authorized to send",
         "not permitted to send", "openspf", "ptr record", "reverse dns", "rdns", "cannot find your hostname",
@@ -130,7 +132,7 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "too much mail", "too many emails", "throttl", "slow down", "rate exceeded", "connection rate",
         "concurrent connections", "connections from your", "too fast", "sending limit", "message limit",
         "temporarily deferred", "limit exceeded", "receiving mail too quickly", "receiving mail at a rate",
-        "unusual rate", "too frequently", "hourly limit", "daily limit", "daily user sending", "exceeded the limit",
+        "too frequently", "hourly limit", "daily limit", "daily user sending", "exceeded the limit",
         "too many sessions", "too many smtp sessions",
     )),
     ("too-many-recipients", (
@@ -239,8 +241,17 @@ BY_CODE: Final[dict[int, str]] = {
 """Reasons by SMTP code (RFC 5321, 4954, 7504)."""
 
 
-_names = re.compile(r"<[^<>]*+>|[^ \[]*+\[[^\]]*+\](?::\d++)?|\bname=[^ ]*+").sub
+_names = re.compile(r"<[^<>]*+>|\[[^\]]*+\]|\b(?:name=[^ ]*+|[^ \[@<]*+(?:\[[^\]]*+\](?::\d++)?|@[\w.-]*+))").sub
 """Addresses and hosts: senders choose them, so that their words are no evidence."""
+_STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*"'
+_quoted = re.compile(
+    r'(?<=unknown user: )".*'  # all of it: the name of a user may hold quotes
+    rf'|<[^<>"]*+(?:{_STRING}[^<>"]*+)+>|{_STRING}@[\w.-]*+|"[^" ]*+"',
+    re.DOTALL,
+).sub
+"""Names too: addresses with quoted local parts, and quoted words."""
+_codes = re.compile(r"\b[245]\d\d(?:-(?:\d\.\d{1,3}\.\d{1,3} )?| \d\.\d{1,3}\.\d{1,3} )").sub
+"""What each line of a reply begins with: where Postfix joins the lines, it stands amid their sentences."""
 _words = re.compile(r"[a-z0-9]+").findall
 _KEY: Final = 3
 _LONGEST: Final = 400
@@ -265,7 +276,12 @@ def reason_of(reply: str, dsn: str | None, code: int | None) -> str:
 
     *reply* is what was said, *dsn* the enhanced status code (``5.1.1``), *code* the SMTP code (550).
     """
-    words = _words(_names(" ", reply[:_LONGEST]).lower())
+    said = reply[:_LONGEST]
+    if '"' in said:
+        said = _quoted(" ", said)
+    if code and f"{code}-" in said:
+        said = _codes(" ", said)
+    words = _words(_names(" ", said).lower())
     text = f" {' '.join(words)}"
     best = len(PHRASES)
     for key in {word[:_KEY] for word in words} & _PHRASES_BY_KEY.keys():
@@ -276,6 +292,12 @@ def reason_of(reply: str, dsn: str | None, code: int | None) -> str:
                 best = rank
                 break
     if best < len(PHRASES):
-        return PHRASES[best][0]
-    found = BY_STATUS.get(dsn[2:]) if dsn else None
-    return found or BY_CODE.get(code or 0, "other")
+        reason = PHRASES[best][0]
+        if reason == "policy" and dsn == "5.4.1" and "recipient address rejected" in text:
+            return "unknown-user"  # Exchange Online says no more of a recipient that it does not know
+    else:
+        reason = (BY_STATUS.get(dsn[2:]) if dsn else None) or BY_CODE.get(code or 0, "other")
+    if reason == "local-error" and reply.startswith("host "):
+        # The next host's error, not ours. Behind 5.7 it is about a permission that we lack.
+        return "policy" if dsn is not None and dsn.startswith("5.7.") else "unavailable"
+    return reason
