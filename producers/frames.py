@@ -65,6 +65,12 @@ _blanks = re.compile(rb"[ \t]+").match
 _host = re.compile(rb"(" + _HOST + rb"(?<!:)|\[[0-9A-Fa-f.:]{2,45}\])[ \t]+").match
 _level = re.compile(rb"(?:<?" + _FACILITY + rb">?|" + _LEVEL + rb")[ \t]+").match
 _tag = re.compile(rb"(" + _PROGRAM + rb")(?:\[([^\[\]\s]{0,64})\](?::[ \t]*|[ \t]+|\Z)|:(?:[ \t]+|\Z))").match
+_DAEMONS = rb"(?:" + b"|".join(daemon.encode() for daemon in sorted(DAEMONS)) + rb")"
+# ``postfix/127.0.0.1:10025/smtpd``, of ``-o syslog_name=postfix/$service_name``; in brackets an address, not a process.
+_LISTENER = (
+    rb"(?:[\w.-]{1,64}/){1,4}(?:[\w.-]{1,255}|\[[0-9A-Fa-f]{0,4}[.:][0-9A-Fa-f.:]{1,45}\]):[\w-]{1,32}/" + _DAEMONS
+)
+_listener_tag = re.compile(rb"(" + _LISTENER + rb")\[(\d{1,10})\](?::[ \t]*|[ \t]+|\Z)").match
 _solaris_id = re.compile(rb"\[ID \d{1,10} [a-z0-9]+\.[a-z]+\] ").match
 _rfc5424 = re.compile(
     rb"(?:<\d{1,3}>)?1 (?:-|" + _STAMP + rb") (" + _HOST + rb") (" + _APPLICATION + rb") (" + _PROCESS + rb") "
@@ -73,8 +79,8 @@ _rfc5424 = re.compile(
 ).fullmatch  # fmt: skip
 _plainly_postfix = re.compile(
     rb"(?:<\d{1,3}>)?(?:(" + _HOST + rb") )?"
-    rb"(postfix[\w.-]{0,64}(?:/[\w.-]{1,64}){1,4}|(?:[\w.-]{1,64}/){1,4}(?:" + "|".join(sorted(DAEMONS)).encode()
-    + rb"))\[(\d{1,10})\]:(?: |\Z)"
+    rb"(postfix[\w.-]{0,64}(?:/[\w.-]{1,64}){1,4}|(?:[\w.-]{1,64}/){1,4}" + _DAEMONS + rb"|" + _LISTENER
+    + rb")\[(\d{1,10})\]:(?: |\Z)"
 ).match  # fmt: skip
 _repeated = re.compile(rb"message repeated (\d{1,9}) times?: \[ ?(.*)", re.DOTALL).fullmatch
 _repeats_last = re.compile(rb"(?:--- )?last message repeated (\d{1,9}) times?(?: ---)?").fullmatch
@@ -185,6 +191,8 @@ def _rest_of(line: bytes, stamp: Stamp, rest: bytes) -> Frame:
     if repeats is not None:
         return Frame(*stamp[:3], host, b"", 0, line, _times(repeats[1]), again=True)
     tag = _tag(rest, start)
+    if tag is None or tag[1].endswith(b"/"):
+        tag = _listener_tag(rest, start) or tag
     if tag is None:
         return Frame(*stamp[:3], host, b"", 0, line)
     program, process = tag.groups(b"")

@@ -11,14 +11,21 @@ from hypothesis import strategies as st
 
 from producers.clock import Clock
 from producers.frames import Frame, frame_of, origin_of, rows_of, says_nothing
-from schemas.keys import queue_id_of
+from producers.relevance import Relevance
+from schemas.keys import key_of, queue_id_of
 from schemas.timestamps import to_text
+from streams.parsing import parse
+from streams.parsing.formats import split_program
 
 CASES: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("frames.toml").read_text(encoding="utf-8"))["case"]
 PLAIN = {
     "host": "mx1", "program": "postfix/smtpd", "pid": 42, "text": "connect from a[192.0.2.1]", "times": 1,
     "again": False, "time": "2026-11-23T06:28:35Z",
 }  # fmt: skip
+LISTENERS = [
+    "postfix/127.0.0.1:10025", "postfix/[::1]:10025", "postfix/localhost:smtp", "postfix/[127.0.0.1]:25",
+    "out/[2001:db8::1]:25", "out/a/mx-1.d.test:submission",
+]  # fmt: skip
 CLOCK_AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -47,6 +54,58 @@ def test_every_form_of_frame_is_taken_off(case: dict[str, Any], end: str) -> Non
     found = said((case["line"] + end).encode("latin-1"))
 
     assert found == {name: wanted[name] for name in PLAIN if name in wanted}
+
+
+OF_SMTPD = [case for case in CASES if "postfix/smtpd" in case["line"] and case.get("pid") != 0]
+
+
+@pytest.mark.parametrize("service", LISTENERS)
+@pytest.mark.parametrize("case", OF_SMTPD, ids=[case["name"] for case in OF_SMTPD])
+def test_a_program_may_have_the_name_of_a_listener_in_every_form(case: dict[str, Any], service: str) -> None:
+    line = case["line"].replace("postfix/smtpd", f"{service}/smtpd").encode("latin-1")
+    wanted = {**PLAIN, **case, "program": f"{service}/smtpd"}
+    if wanted["again"]:
+        del wanted["text"]
+
+    assert said(line) == {name: wanted[name] for name in PLAIN if name in wanted}
+
+
+@pytest.mark.parametrize("service", LISTENERS)
+def test_lines_of_a_listener_are_relevant_and_of_their_message(service: str) -> None:
+    line = f"Nov 23 06:28:35 mx1 {service}/smtpd[42]: 9D5CB98A3E3: client=localhost[127.0.0.1]"
+    frame = frame_of(line.encode())
+    assert frame is not None
+    program = frame.program.decode()
+
+    assert Relevance(("postfix*",))(program)
+    assert split_program(program)[2] == "smtpd"
+    assert key_of("mx1", program, 42, frame.text) == b"mx1/9D5CB98A3E3"
+    assert parse(program, frame.text.decode(), 42).what == "smtpd.client"
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        (b"postfix/smtpd[7]: postfix/[::1]:25/qmgr[8]: x", b"postfix/smtpd"),
+        (b"postfix/smtpd[7]:postfix/[::1]:25/qmgr[8]: x", b"postfix/smtpd"),
+        (b"postfix/smtpd[7]:25/qmgr[8]: x", b"postfix/smtpd"),
+        (b"postfix/smtpd[7] a/b:25/qmgr[8]: x", b"postfix/smtpd"),
+        (b"postfix/smtpd: a/b:25/qmgr[8]: x", b"postfix/smtpd"),
+        (b"other/[7]: a/b:25/qmgr[8]: x", b"other/"),
+        (b"other/[7]:25/qmgr[8]: x", b"other/"),
+        (b"other: a/b:25/qmgr[8]: x", b"other"),
+        (b"a b/c:25/qmgr[8]: x", b""),
+        (b"a/b:25/other[8]: x", b""),
+        (b"a/b:25 c/qmgr[8]: x", b""),
+        (b"a/b:25/c:25/qmgr[8]: x", b""),
+    ],
+)
+@pytest.mark.parametrize("head", [b"Nov 23 06:28:35 mx1 ", b"<22>2026-11-23T06:28:35Z mx1 "])
+def test_what_a_program_says_is_no_program(head: bytes, line: bytes, program: bytes) -> None:
+    found = frame_of(head + line)
+
+    assert found is not None
+    assert found.program == program
 
 
 @pytest.mark.parametrize(
@@ -103,6 +162,7 @@ def test_text_without_a_frame_has_none(line: bytes) -> None:
 
 _pieces = st.sampled_from(
     [case["line"].encode("latin-1") for case in CASES]
+    + [f"Nov 23 06:28:35 mx1 {service}/smtpd[42]: x".encode() for service in LISTENERS]
     + [
         b"AB12CD34EF: client=a[1.2.3.4]",
         b"NOQUEUE: ",

@@ -73,6 +73,8 @@ def test_every_daemon_is_known_once() -> None:
     [
         ("postfix/smtpd", ("postfix", "smtpd", "smtpd")),
         ("postfix-out/submission/smtpd", ("postfix-out", "submission/smtpd", "smtpd")),
+        ("postfix/127.0.0.1:10025/smtpd", ("postfix", "127.0.0.1:10025/smtpd", "smtpd")),
+        ("postfix/[::1]:10025/smtpd", ("postfix", "[::1]:10025/smtpd", "smtpd")),
         ("opendkim", ("", "opendkim", "opendkim")),
         ("", ("", "", "")),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.frames import rows_of
+from producers.frames import frame_of, rows_of
 from streams.parsing.dispatch import parse
 
 CASES = [
@@ -38,14 +38,21 @@ def test_no_format_can_be_made_slow(piece: str) -> None:
     [
         b"", b"Nov 22 06:00:00 mx1 postfix/smtpd[7]: ", b'{"MESSAGE":"', b"2026-11-22T06:00:00Z stdout F ",
         b'<22>1 2026-11-22T06:00:00Z mx1 postfix/smtpd 7 - [a b="',
-        b"Nov 22 06:00:00 mx1 postfix/smtpd[7]: message repeated 2 times: [ ",
+        b"Nov 22 06:00:00 mx1 postfix/smtpd[7]: message repeated 2 times: [ ", b"Nov 22 06:00:00 mx1 postfix/[::1]:",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("piece", [b" ", b'"', b"\\", b'{"a":', b"[", b'["', b"message repeated 2 times: [ ", b"\xff"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b" ", b'"', b"\\", b'{"a":', b"[", b'["', b"message repeated 2 times: [ ", b"\xff", b"a/", b"a/b:25/",
+        b"/[::1]:25",
+    ],
+)  # fmt: skip
 def test_no_frame_can_be_made_slow(head: bytes, piece: bytes) -> None:
     line = head + piece * (LENGTH // len(piece))
     begun = time.thread_time()
     assert len(rows_of(line + b"\n")) <= 1
+    frame_of(line)
     assert time.thread_time() - begun < MOST_SECONDS
 
 
