@@ -64,6 +64,9 @@ DAEMONS: Final = frozenset(
 """Programs of Postfix that log (``libexec`` and ``sbin``), and the service names of its ``master.cf`` that stand for
 them."""
 
+_OTHERS: Final = ("cyrus/",)
+"""What programs of other software are called: Cyrus IMAP has an ``lmtp`` and a ``master`` too."""
+
 
 class Relevance:
     """Tells Postfix's programs from others."""
@@ -75,6 +78,6 @@ class Relevance:
     def __call__(self, program: str) -> bool:
         """Tell whether *program* is taken: it matches, or is a Postfix daemon of another instance (``out/smtpd``)."""
         instance, slash, daemon = program.rpartition("/")
-        if slash and instance and daemon in DAEMONS:
+        if slash and instance and daemon in DAEMONS and not program.startswith(_OTHERS):
             return True
         return any(fnmatchcase(program, pattern) for pattern in self._patterns)

@@ -157,6 +157,16 @@ def test_a_line_that_says_again_of_one_that_was_too_long_is_ignored() -> None:
     assert taken.intake.counts()[:4] == (3, 1, 1, 1)
 
 
+def test_lines_of_cyrus_are_ignored_but_for_those_that_name_a_message() -> None:
+    head = b"Nov 23 06:28:35 mx1 cyrus/lmtp[1]: "
+    texts = [b"Delivered: <a@b.test> to mailbox: user.erika", b"dupelim: x", b"A1B2C3D4E5: x", b"auditlog: append"]
+
+    taken = Taken().take(b"".join(head + text + b"\n" for text in texts))
+
+    assert [line.text for line in taken.lines()] == [b"A1B2C3D4E5: x"]
+    assert taken.intake.counts().ignored == 3
+
+
 def test_empty_lines_and_marks_are_ignored() -> None:
     taken = Taken().take(b"\n\r\n\0\0\n" + FIRST + b"x\nNov 23 06:28:35 mx1 -- MARK --\n \n")
 

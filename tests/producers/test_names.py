@@ -17,6 +17,9 @@ from producers.relevance import Relevance
         ("relay/qmgr", True),
         ("out/submission/smtpd", True),
         ("relay/other", False),
+        ("cyrus/lmtp", False),
+        ("cyrus/master", False),
+        ("cyrus-out/lmtp", True),
         ("smtpd", False),
         ("/smtpd", False),
         ("dovecot", False),
@@ -25,6 +28,10 @@ from producers.relevance import Relevance
 )
 def test_postfix_programs_are_known_by_pattern_or_daemon(program: str, taken: bool) -> None:  # noqa: FBT001
     assert Relevance(("postfix*",))(program) is taken
+
+
+def test_a_pattern_takes_what_is_another_s_by_its_name() -> None:
+    assert Relevance(("cyrus/*",))("cyrus/lmtp")
 
 
 def test_files_put_aside_are_found_by_their_names(tmp_path: Path) -> None:
