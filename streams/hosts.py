@@ -60,7 +60,7 @@ class Host:
                 self._come_due(message, clock)
         step = self._lifetime // _SWEEPS_IN_LIFETIME
         if clock // step != clock_before // step:
-            self._sweep(clock - self._lifetime)
+            self.sweep(clock - self._lifetime)
 
     def checkpoint(self) -> None:
         """Write what changed and stays."""
@@ -68,6 +68,14 @@ class Host:
             self._outputs.write_message(message)
             self._outputs.store(message)
         self.changed.clear()
+
+    def sweep(self, oldest: int) -> None:
+        """Let go of messages from before *oldest*: no queue can hold them any more. That says nothing of them."""
+        resting = self.slots.resting
+        for queue_id in [q for q, records in resting.items() if any(arrival_in(key) < oldest for key, _ in records)]:
+            self.slots.wake(queue_id)
+        for message in [m for messages in self.slots.messages.values() for m in messages if m.arrived < oldest]:
+            self._leave(message)
 
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""
@@ -106,11 +114,3 @@ class Host:
         self._outputs.forget(message)
         self.slots.discard(message)
         self.changed.pop(message, None)
-
-    def _sweep(self, oldest: int) -> None:
-        """Let go of messages that no queue can hold any more. That says nothing of them."""
-        resting = self.slots.resting
-        for queue_id in [q for q, records in resting.items() if any(arrival_in(key) < oldest for key, _ in records)]:
-            self.slots.wake(queue_id)
-        for message in [m for messages in self.slots.messages.values() for m in messages if m.arrived < oldest]:
-            self._leave(message)

@@ -25,6 +25,8 @@ from streams.shortcuts import LONGEST, Shortcut, shortcut_of
 
 __all__ = ["PartitionState", "Write"]
 
+_SWEPT_EVERY = 1_000_000
+"""Lines."""
 _MOST_HOSTS = 10_000
 _MOST_DAEMONS = 100
 _MOST_PROGRAMS = 1_000
@@ -68,11 +70,22 @@ class PartitionState:
                 touched[found] = None
             elif found:
                 counts[found] = counts.get(found, 0) + 1
+        self._note_time(name, clock)
+        host.finish(touched, clock, before)
         self.progress.batches += 1
         self.progress.lines += len(batch.lines)
         self.progress.parsed += parsed_lines
-        self._note_time(name, clock)
-        host.finish(touched, clock, before)
+        if self.progress.lines % _SWEPT_EVERY < len(batch.lines):
+            self._sweep_behind(host, batch, clock)
+
+    def _sweep_behind(self, host: Host, batch: RawBatch, clock: int) -> None:
+        """Let go of what is too old by the time of *batch*, where that is far behind the host's *clock*.
+
+        One line from the future, logged before a host knew the time, would else keep unfinished messages until then.
+        """
+        latest = max(line.time or clock for line in batch.lines)
+        if latest < clock - self._lifetime:
+            host.sweep(latest - self._lifetime)
 
     def refuse(self, letter: DeadLetter) -> None:
         """Count a record that could not be read; the next checkpoint writes its dead letter."""

@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.dead_letters import DeadLetter
 from schemas.progress import MAX_SAMPLES
+from streams import state
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.streams.conftest import Fed
 
 ID = "9D5CB98A3E3"
@@ -267,3 +270,13 @@ def test_the_rows_do_not_depend_on_where_records_and_checkpoints_end(fed: "Fed",
 
     assert one_by_one.messages == fed.messages
     assert one_by_one.deliveries == fed.deliveries
+
+
+def test_a_line_from_the_future_keeps_no_message_for_ever(fed: "Fed", monkeypatch: "pytest.MonkeyPatch") -> None:
+    monkeypatch.setattr(state, "_SWEPT_EVERY", 100)
+    fed.feed((3650 * 86_400, "postfix/smtpd", "connect from c.test[192.0.2.1]"))
+    for number in range(600):  # of clients that gave up, ten a day
+        fed.feed((number * 8_640, "postfix/smtpd", f"9D5CB98A{number:03X}: client=c.test[192.0.2.1]"))
+    lifetime = fed.settings.queue_lifetime_days
+    assert 10 * lifetime <= len(fed.state) <= 10 * (lifetime + 10)
+    assert len(fed.messages) == 600, "what left was written"
