@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sinks.writing import Writer
 from tests.sinks.test_part_rows import OTHER_LINES, lines_of, merged, stored
-from tests.streams.histories import Line
+from tests.streams.histories import Line, histories
 
 pytestmark = pytest.mark.postgres
 
@@ -110,3 +112,21 @@ def test_a_bounce_whose_id_a_client_had_before_is_the_one_that_has_a_parent(
             "ORDER BY arrived_at"
         )
         assert rows == [("spam.test", None, None), (None, "b@mx1", "9D5CB98A3E3")]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories(), st.data())
+def test_a_tail_that_is_read_again_changes_nothing(
+    writer: Writer, query: Any, topics: Any, lines: list[Line], data: st.DataObject
+) -> None:
+    rows = told(writer, query, topics, [lines], ends=False)
+    cut = data.draw(st.integers(0, len(lines)))
+    again = data.draw(st.integers(0, len(lines)))
+    steps = [lines[:cut], lines[cut:]]
+    if data.draw(st.booleans()):
+        steps.append(OTHER_LINES)
+    if data.draw(st.booleans()):
+        steps.append(lines[again:])
+    else:
+        steps += [[line] for line in lines[again:]]
+    assert told(writer, query, topics, steps, ends=data.draw(st.booleans())) == rows
