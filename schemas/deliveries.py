@@ -38,7 +38,7 @@ class DeliveryFrom(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Fields whose value an older parser read, each with its version: ``client_name:1 sender:2``; none: all are of
     `parser`. Only of fields that a newer reading replaces (`schemas.merging.READ_FIELDS`)."""
     sender: str | None = None
-    """Envelope sender; empty for the null sender ``<>``."""
+    """Envelope sender; empty for the null sender ``<>``. As Postfix has rewritten it, from `queued_at` on."""
     size: int | None = None
     """Bytes, as the queue manager counts them."""
     recipient_count: int | None = None

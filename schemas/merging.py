@@ -5,6 +5,7 @@ text in code point order, which is PostgreSQL's order under ``COLLATE "C"``.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -20,7 +21,10 @@ STATUS_RANK: Final = {"rejected": 0, "deferred": 1, "bounced": 3, "undeliverable
 """Which of two attempts of the same moment is the later one: the more final. Anything else is 2."""
 
 EARLIEST: Final = frozenset({"queued_at", "attempted_at"})
-"""Fields of a message of which the smaller value wins; of all others, the greater."""
+"""Fields of a message of which the smaller value wins; of all others but SENDER_FIELDS, the greater."""
+
+SENDER_FIELDS: Final = ("sender", "verp_id")
+"""Fields of a message that change together, in `sender_order`: the sender, and what was read from it."""
 
 KEY_FIELDS: Final = ("host", "queue_id", "arrived_at")
 MESSAGE_FIELDS: Final = tuple(
@@ -33,6 +37,8 @@ READ_FIELDS: Final = tuple(
 """Those that one line tells: of two readings the newer parser's counts."""
 _GROWING_FIELDS: Final = tuple(f for f in MESSAGE_FIELDS if f not in READ_FIELDS)
 """Those that more lines make better, whichever parser read them."""
+_SINGLE_FIELDS: Final = tuple(f for f in MESSAGE_FIELDS if f not in SENDER_FIELDS)
+_ALIKE: Final[Mapping[str, int]] = {}
 _older_reading: Final = re.compile(r"(\w+):(\d{1,9})").fullmatch
 
 LATEST_FIELDS: Final = (
@@ -45,10 +51,14 @@ LATEST_FIELDS: Final = (
 
 def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
     """Merge *other*, a version of the same message, into *row*."""
-    fields = MESSAGE_FIELDS
+    # The senders before `queued_at`, which says whose they are.
     if row.parser != other.parser or row.older is not None or other.older is not None:
         _merge_readings(row, other)
         fields = _GROWING_FIELDS
+    else:
+        if _order_of_sender(other) > _order_of_sender(row):
+            row.sender, row.verp_id = other.sender, other.verp_id
+        fields = _SINGLE_FIELDS
     for field in fields:
         theirs = getattr(other, field)
         if theirs is None:
@@ -61,13 +71,44 @@ def merge_messages(row: DeliveryFrom, other: DeliveryFrom) -> None:
 def _merge_readings(row: DeliveryFrom, other: DeliveryFrom) -> None:
     """Give *row* what of both the newer parser read, field by field; what both have of one version is left to merge."""
     versions, theirs = readings(row), readings(other)
+    if _order_of_sender(other, theirs) > _order_of_sender(row, versions):
+        for field in SENDER_FIELDS:
+            setattr(row, field, getattr(other, field))
+            versions.pop(field, None)
+            if field in theirs:
+                versions[field] = theirs[field]
     for field, version in theirs.items():
+        if field in SENDER_FIELDS:
+            continue
         ours = versions.get(field, -1)
         if version > ours or (version == ours and getattr(other, field) > getattr(row, field)):
             setattr(row, field, getattr(other, field))
             versions[field] = version
     row.parser = max(row.parser, other.parser)
     row.older = _older(versions, row.parser)
+
+
+def sender_order(
+    queued: bool,  # noqa: FBT001 - the first of what orders
+    sender: str | None,
+    verp_id: str | None,
+    sender_parser: int = 0,
+    verp_parser: int = 0,
+) -> tuple[object, ...]:
+    """Return what orders a sender among others of its message: that of a version which was *queued* comes later.
+
+    The queue manager's line, and no other, tells `queued_at`, and with it the sender that Postfix delivers for, after
+    canonical maps and masquerading. pickup tells the one before; what a refusal tells, a client may have chosen. Those
+    fill the gap until the message is queued. A version with `queued_at` counts even without a sender, which no line
+    makes: else the order of merging would show. Of two of one rank the newer parser's counts, then the greater.
+    """
+    return queued, sender is not None, sender_parser, sender or "", verp_id is not None, verp_parser, verp_id or ""
+
+
+def _order_of_sender(row: DeliveryFrom, versions: Mapping[str, int] = _ALIKE) -> tuple[object, ...]:
+    return sender_order(
+        row.queued_at is not None, row.sender, row.verp_id, versions.get("sender", 0), versions.get("verp_id", 0)
+    )
 
 
 def readings(row: DeliveryFrom) -> dict[str, int]:

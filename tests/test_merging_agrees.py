@@ -1,6 +1,7 @@
 """The merge rules in Python and in SQL are the same: any order, any grouping, any repetition gives one row."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -44,7 +45,7 @@ FIELDS = {
     if field != "origin"
 }
 OLDER = st.none() | st.sampled_from(
-    ["sender:0", "client_name:1 sender:0", "message_id:1 pid:0", "helo:1", "nonsense:x"]
+    ["sender:0", "sender:1 verp_id:0", "client_name:1 sender:0", "message_id:1 pid:0", "helo:1", "nonsense:x"]
 )
 
 
@@ -54,7 +55,14 @@ def message(fields: dict[str, Any]) -> DeliveryFrom:
     return row
 
 
-MESSAGES = st.fixed_dictionaries({"parser": st.integers(0, 2), "older": OLDER}, optional=FIELDS).map(message)
+SENDERS = {field: maybe(st.sampled_from(["", "a", "B", "é"])) for field in ("sender", "verp_id")}
+READERS = {"parser": st.integers(0, 2), "older": OLDER}
+MESSAGES = (
+    st.fixed_dictionaries(READERS, optional=FIELDS)
+    # Nothing but what decides of the sender: the more such versions, the more ways to be wrong.
+    | st.fixed_dictionaries({**READERS, **SENDERS, "queued_at": maybe(MOMENTS)})
+    | st.fixed_dictionaries({**SENDERS, "queued_at": maybe(MOMENTS)})
+).map(message)
 
 
 @st.composite
@@ -156,6 +164,29 @@ def test_messages(writer: Writer, connection: Connection, versions: list[Deliver
 
     fields = ("host", "queue_id", "arrived_at", "parser", "older", *MESSAGE_FIELDS)
     assert rows(connection, "delivery_from", fields) == [tuple(getattr(merged, field) for field in fields)]
+
+
+def test_any_two_senders_of_a_message(writer: Writer, connection: Connection) -> None:
+    kinds = [
+        {"parser": parser, "queued_at": queued_at, "sender": sender, "verp_id": verp_id}
+        for parser, queued_at, sender, verp_id in product(
+            (1, 2), (None, KEY["arrived_at"]), (None, "", "a", "z"), (None, "a", "z")
+        )
+    ]
+    merged, first, second = {}, Batch(), Batch()
+    for number, (ours, theirs) in enumerate(product(kinds, repeat=2)):
+        key = {**KEY, "queue_id": f"{number:06d}"}
+        name = (key["host"], key["queue_id"], key["arrived_at"])
+        row = merged[name] = DeliveryFrom(**key, **ours)
+        first.messages[name] = msgspec.structs.replace(row)
+        second.messages[name] = DeliveryFrom(**key, **theirs)
+        merge_messages(row, second.messages[name])
+    for batch in (first, second, first, second):
+        writer.write(batch, {})
+
+    fields = ("queue_id", "parser", "older", "queued_at", "sender", "verp_id")
+    expected = [tuple(getattr(row, field) for field in fields) for row in merged.values()]
+    assert sorted(rows(connection, "delivery_from", fields)) == expected
 
 
 @examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -34,14 +34,14 @@ SELECT
         older_reading('sasl_method', known.parser, known.older, known.sasl_method IS NOT NULL, come.parser, come.older, come.sasl_method IS NOT NULL) ||
         older_reading('sasl_sender', known.parser, known.older, known.sasl_sender IS NOT NULL, come.parser, come.older, come.sasl_sender IS NOT NULL) ||
         older_reading('sasl_username', known.parser, known.older, known.sasl_username IS NOT NULL, come.parser, come.older, come.sasl_username IS NOT NULL) ||
-        older_reading('sender', known.parser, known.older, known.sender IS NOT NULL, come.parser, come.older, come.sender IS NOT NULL) ||
+        older_reading('sender', known.parser, known.older, NOT newer.sender AND known.sender IS NOT NULL, come.parser, come.older, newer.sender AND come.sender IS NOT NULL) ||
         older_reading('service', known.parser, known.older, known.service IS NOT NULL, come.parser, come.older, come.service IS NOT NULL) ||
         older_reading('size', known.parser, known.older, known.size IS NOT NULL, come.parser, come.older, come.size IS NOT NULL) ||
         older_reading('subject', known.parser, known.older, known.subject IS NOT NULL, come.parser, come.older, come.subject IS NOT NULL) ||
         older_reading('uid', known.parser, known.older, known.uid IS NOT NULL, come.parser, come.older, come.uid IS NOT NULL) ||
-        older_reading('verp_id', known.parser, known.older, known.verp_id IS NOT NULL, come.parser, come.older, come.verp_id IS NOT NULL)
+        older_reading('verp_id', known.parser, known.older, NOT newer.sender AND known.verp_id IS NOT NULL, come.parser, come.older, newer.sender AND come.verp_id IS NOT NULL)
     ), '') AS older,
-    newer_reading(known.sender, known.parser, known.older, come.sender, come.parser, come.older, 'sender'),
+    CASE WHEN newer.sender THEN come.sender ELSE known.sender END,
     newer_reading(known.size, known.parser, known.older, come.size, come.parser, come.older, 'size'),
     greatest(known.recipient_count, come.recipient_count),
     newer_reading(known.message_id, known.parser, known.older, come.message_id, come.parser, come.older, 'message_id'),
@@ -74,7 +74,7 @@ SELECT
     greatest(known.discarded_at, come.discarded_at),
     newer_reading(known.discard_reply, known.parser, known.older, come.discard_reply, come.parser, come.older, 'discard_reply'),
     newer_reading(known.subject, known.parser, known.older, come.subject, come.parser, come.older, 'subject'),
-    newer_reading(known.verp_id, known.parser, known.older, come.verp_id, come.parser, come.older, 'verp_id'),
+    CASE WHEN newer.sender THEN come.verp_id ELSE known.verp_id END,
     greatest(known.rejected_at, come.rejected_at),
     newer_reading(known.reject_stage, known.parser, known.older, come.reject_stage, come.parser, come.older, 'reject_stage'),
     newer_reading(known.reject_reply, known.parser, known.older, come.reject_reply, come.parser, come.older, 'reject_reply'),
@@ -88,6 +88,27 @@ CROSS JOIN LATERAL (
         AND d.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
     OFFSET 0
 ) AS known
+-- schemas.merging.sender_order; the VERP id comes along.
+CROSS JOIN LATERAL (
+    SELECT (
+        come.queued_at IS NOT NULL,
+        come.sender IS NOT NULL,
+        CASE WHEN come.sender IS NULL THEN 0 ELSE reading_version(come.parser, come.older, 'sender') END,
+        coalesce(come.sender, ''),
+        come.verp_id IS NOT NULL,
+        CASE WHEN come.verp_id IS NULL THEN 0 ELSE reading_version(come.parser, come.older, 'verp_id') END,
+        coalesce(come.verp_id, '')
+    ) > (
+        known.queued_at IS NOT NULL,
+        known.sender IS NOT NULL,
+        CASE WHEN known.sender IS NULL THEN 0 ELSE reading_version(known.parser, known.older, 'sender') END,
+        coalesce(known.sender, ''),
+        known.verp_id IS NOT NULL,
+        CASE WHEN known.verp_id IS NULL THEN 0 ELSE reading_version(known.parser, known.older, 'verp_id') END,
+        coalesce(known.verp_id, '')
+    ) AS sender
+    OFFSET 0
+) AS newer
 WHERE known.parser <> come.parser OR known.older IS NOT NULL OR come.older IS NOT NULL
 ORDER BY come.arrived_at, come.queue_id, come.host
 ON CONFLICT (arrived_at, queue_id, host) DO UPDATE SET (

@@ -74,6 +74,18 @@ def test_several_parts_join_one_message(writer: Writer, query: Any, rows: Any) -
     assert [(row[3], row[4], row[5]) for row in deliveries] == [("sent", 2, 1)]
 
 
+def test_a_message_has_the_sender_of_the_part_that_was_queued(writer: Writer, query: Any, rows: Any) -> None:
+    messages, _ = in_any_order(
+        writer, query, rows,
+        [
+            rows.message(at(0), sender="z@web1.x.test", message_id="m"),
+            rows.message(at(60), origin=0, sender="a@x.test", size=9, queued_at=at(60)),
+            rows.message(at(90), origin=0, sender=""),
+        ],
+    )  # fmt: skip
+    assert [(row[3], row[4], row[5]) for row in messages] == [("a@x.test", "m", 9)]
+
+
 def test_recipients_of_several_parts_join_their_message_in_one_batch(writer: Writer, query: Any, rows: Any) -> None:
     parts = [rows.delivery(at(60 * n), origin=0, recipient=f"{n}@example.org") for n in range(1, 5)]
     messages, deliveries = stored(writer, query, [rows.batch(rows.message(at(0))), rows.batch(*parts)])

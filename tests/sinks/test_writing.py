@@ -106,6 +106,22 @@ def test_a_replay_writes_no_row_again(writer: Writer, query: Any, rows: Any) -> 
     assert query(where) == before
 
 
+@pytest.mark.parametrize("parser", [2, 1, 3], ids=["same parser", "older parser", "newer parser"])
+def test_a_sender_from_elsewhere_does_not_take_the_place_of_the_queue_managers(
+    writer: Writer, query: Any, rows: Any, parser: int
+) -> None:
+    queued = {"sender": "m@x.test", "verp_id": None, "queued_at": "2026-11-22T06:00:01.000000Z"}
+    stored = "SELECT sender, verp_id, ctid, xmin::text FROM delivery_from"
+    writer.write(rows.batch(rows.message(parser=2, sender="z+m@web1.x.test", verp_id="m")), {})
+    writer.write(rows.batch(rows.message(parser=2, **queued)), {})
+    before = query(stored)
+    for sender in ("z+m@x.test", "a+m@x.test", ""):
+        writer.write(rows.batch(rows.message(parser=parser, sender=sender, verp_id="m")), {})
+    after = query(stored)
+    assert [row[:2] for row in after] == [("m@x.test", None)]
+    assert (after == before) == (parser < 3), "written only where it is another parser's now"
+
+
 def test_a_session_is_stored_as_it_was_read_and_as_a_newer_parser_reads_it(
     writer: Writer, query: Any, rows: Any
 ) -> None:
