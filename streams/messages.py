@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
-from schemas.merging import EARLIEST, merge_deliveries, merge_messages
+from schemas.merging import EARLIEST, SENDER_FIELDS, merge_deliveries, merge_messages, sender_order
 from schemas.raw import RawLine
 from schemas.timestamps import MICROSECONDS, to_microseconds, to_text
 from streams.parsing import PARSER, Attempt, Parsed
@@ -154,7 +154,11 @@ def apply(message: Message, parsed: Parsed, moment: str) -> None:
         _apply_reading(message, parsed, moment)
         return
     if parsed.message is not None:
+        if "sender" in parsed.message:
+            _apply_sender(message, parsed)  # before `queued_at`, which says whose the row's is
         for field, value in parsed.message.items():
+            if field in SENDER_FIELDS:
+                continue
             ours = getattr(row, field)
             if value is not None and (ours is None or value > ours):
                 setattr(row, field, value)
@@ -164,6 +168,18 @@ def apply(message: Message, parsed: Parsed, moment: str) -> None:
         if ours is None or (moment < ours if field in EARLIEST else moment > ours):
             setattr(row, field, moment)
             message.changed = True
+
+
+def _apply_sender(message: Message, parsed: Parsed) -> None:
+    """Merge the sender that a line tells, as `schemas.merging.merge_messages` does, and the VERP id in it."""
+    assert parsed.message is not None
+    row = message.row
+    sender, verp_id = parsed.message["sender"], parsed.message.get("verp_id")
+    if sender_order("queued_at" in parsed.moments, sender, verp_id) > sender_order(
+        row.queued_at is not None, row.sender, row.verp_id
+    ):
+        row.sender, row.verp_id = sender, verp_id
+        message.changed = True
 
 
 def _apply_reading(message: Message, parsed: Parsed, moment: str) -> None:

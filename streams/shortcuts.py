@@ -119,8 +119,8 @@ def _queue_manager(slots: Slots, _: RawLine, text: str, at: int) -> Message | No
     row, moment = message.row, _to_text(at)
     if len(sender) > MAX_ADDRESS or reads_otherwise(row):
         return None
-    if row.sender is None or sender > row.sender:
-        row.sender = sender
+    if row.queued_at is None or row.sender is None or sender > row.sender:  # schemas.merging.sender_order
+        row.sender, row.verp_id = sender, None
         message.changed = True
     if row.size is None or int(size) > row.size:
         row.size = int(size)

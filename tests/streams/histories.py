@@ -13,6 +13,7 @@ def histories(draw: st.DrawFn) -> list[Line]:  # noqa: C901 - one branch for eac
     """The lines of one message as Postfix could have logged them, in that order."""
     queue_id = draw(st.sampled_from(["9D5CB98A3E3", "4STW2c002Nz5Q"]))
     arrival = draw(st.sampled_from(["smtpd", "pickup", "internal", "unseen"]))
+    sender, rewritten = draw(st.permutations(["a@s", "z@s"])) if draw(st.booleans()) else ("a@s", "a@s")
     clock = 0.0
     lines: list[Line] = []
 
@@ -24,21 +25,22 @@ def histories(draw: st.DrawFn) -> list[Line]:  # noqa: C901 - one branch for eac
         if draw(st.booleans()):
             log(
                 "smtpd",
-                "reject: RCPT from c.test[192.0.2.1]: 550 5.1.1 <n@x>: no; from=<a@s> to=<n@x> proto=SMTP helo=<h>",
+                "reject: RCPT from c.test[192.0.2.1]: 550 5.1.1 <n@x>: no; "
+                f"from=<{sender}> to=<n@x> proto=SMTP helo=<h>",
             )
     if arrival == "pickup":
-        log("pickup", "uid=0 from=<root>")
+        log("pickup", f"uid=0 from=<{sender}>")
     clock += draw(st.sampled_from([0, 1, 30]))
     if arrival != "unseen":
         log("cleanup", "message-id=<m@s.test>")
         if draw(st.booleans()):
             log("cleanup", "resent-message-id=<n@s.test>")
     if draw(st.booleans()):
-        log("cleanup", "hold: header X: y from c.test[192.0.2.1]; from=<a@s> to=<n@x> proto=SMTP helo=<h>: held")
+        log("cleanup", f"hold: header X: y from c.test[192.0.2.1]; from=<{sender}> to=<n@x> proto=SMTP helo=<h>: held")
         clock += draw(st.sampled_from([0, 100]))
         log("postsuper", "released from hold")
     for _ in range(draw(st.integers(1, 3))):
-        log("qmgr", "from=<a@s>, size=541, nrcpt=3 (queue active)")
+        log("qmgr", f"from=<{rewritten}>, size=541, nrcpt=3 (queue active)")
         for recipient in RECIPIENTS:
             status = draw(st.sampled_from(["sent", "deferred", "bounced", None]))
             if status is not None:

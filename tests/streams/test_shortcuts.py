@@ -122,8 +122,9 @@ def _records(draw: st.DrawFn) -> dict[str, Callable[[], str]]:
             "message-id=<1@x>", "message-id=", "message-id=<2@x>", f"message-id=<{'m' * 600}>",
             "resent-message-id=<3@x>",
             "info: header Subject: x from h[1.2.3.4]; from=<a@x> to=<b@x> proto=SMTP helo=<h>", "info: header",
-            "hold: header X: y from h[1.2.3.4]; from=<a@x> to=<b@x> proto=SMTP helo=<h>: held",
+            f"hold: header X: y from h[1.2.3.4]; from=<{pick('a@x', 'z@x')}> to=<b@x> proto=SMTP helo=<h>: held",
         ),
+        "pickup": lambda: f"uid=0 from=<{draw(ADDRESSES)}>",
         "smtpd": lambda: pick(
             "client=h[1.2.3.4]", "client=unknown[unknown]", "client=h[1.2.3.4]:25", "client=[::1]", "client=h",
             "client=h[1", "client=h[1.2.3.4], sasl_method=PLAIN, sasl_username=u", "client=h[1.2.3.4]x",

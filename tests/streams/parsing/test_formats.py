@@ -45,6 +45,12 @@ def test_a_line_is_understood(case: dict[str, Any]) -> None:
     assert facts_of(parse(case["program"], case["text"], PID)) == case["facts"]
 
 
+def test_one_line_alone_tells_when_a_message_was_queued_and_its_sender_with_it() -> None:
+    queued = [case["facts"] for case in CASES if "queued_at" in case["facts"].get("moments", [])]
+    assert {facts["what"] for facts in queued} == {"qmgr.active"}
+    assert all("sender" in facts["message"] for facts in queued), "which `schemas.merging.sender_order` relies on"
+
+
 def test_every_format_with_facts_has_a_case() -> None:
     made = {case["facts"].get("what") for case in CASES if "ignored" not in case["facts"]}
     named = {
