@@ -78,7 +78,7 @@ _rfc5424 = re.compile(
     re.DOTALL,
 ).fullmatch  # fmt: skip
 _plainly_postfix = re.compile(
-    rb"(?:<\d{1,3}>)?(?:(" + _HOST + rb") )?"
+    rb"(?:<\d{1,3}>)?(?:(" + _HOST + rb"(?<!:)) )?"
     rb"(postfix[\w.-]{0,64}(?:/[\w.-]{1,64}){1,4}|(?:[\w.-]{1,64}/){1,4}" + _DAEMONS + rb"|" + _LISTENER
     + rb")\[(\d{1,10})\]:(?: |\Z)"
 ).match  # fmt: skip

@@ -26,7 +26,7 @@ from streams.shortcuts import LONGEST, Shortcut, shortcut_of
 __all__ = ["PartitionState", "Write"]
 
 _SWEPT_EVERY = 1_000_000
-"""Lines."""
+"""Lines after which a host is looked at whose clock may be wrong."""
 _MOST_HOSTS = 10_000
 _MOST_DAEMONS = 100
 _MOST_PROGRAMS = 1_000
@@ -78,15 +78,6 @@ class PartitionState:
         if self.progress.lines % _SWEPT_EVERY < len(batch.lines):
             self._sweep_behind(host, batch, clock)
 
-    def _sweep_behind(self, host: Host, batch: RawBatch, clock: int) -> None:
-        """Let go of what is too old by the time of *batch*, where that is far behind the host's *clock*.
-
-        One line from the future, logged before a host knew the time, would else keep unfinished messages until then.
-        """
-        latest = max(line.time or clock for line in batch.lines)
-        if latest < clock - self._lifetime:
-            host.sweep(latest - self._lifetime)
-
     def refuse(self, letter: DeadLetter) -> None:
         """Count a record that could not be read; the next checkpoint writes its dead letter."""
         self.progress.dead_letters += 1
@@ -107,6 +98,15 @@ class PartitionState:
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""
         return sum(map(len, list(self._hosts.values())))
+
+    def _sweep_behind(self, host: Host, batch: RawBatch, clock: int) -> None:
+        """Let go of what is too old by the time of *batch*, where that is far behind the host's *clock*.
+
+        One line from the future, logged before a host knew the time, would else keep unfinished messages until then.
+        """
+        latest = max(line.time or clock for line in batch.lines)
+        if latest < clock - self._lifetime:
+            host.sweep(latest - self._lifetime)
 
     def _shortcut(self, program: str) -> Shortcut | None:
         if program in self._shortcuts:

@@ -154,6 +154,7 @@ def test_a_line_without_program_keeps_its_time_and_host_and_all_of_its_text() ->
         b'{"MESSAGE": "x", "_PID": 3}',
         b"etc/other[42]: x",
         b"postfix/smtpd: x",
+        b"dovecot: postfix/smtpd[1]: x",
     ],
 )
 def test_text_without_a_frame_has_none(line: bytes) -> None:
