@@ -1,7 +1,7 @@
 """Writes batches: rows and positions in one transaction, merged into what is there."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
@@ -217,10 +217,10 @@ class Writer:
         Those have what the stage did not know when it withdrew them: recipients, or a parent, that joined them here.
         """
         if batch.withdrawn_deliveries:
-            cursor.execute(self._withdraw_to, list(map(list, zip(*batch.withdrawn_deliveries, strict=True))))
+            cursor.execute(self._withdraw_to, _columns(batch.withdrawn_deliveries))
         if not batch.withdrawn:
             return 0
-        keys = list(map(list, zip(*batch.withdrawn, strict=True)))
+        keys = _columns(batch.withdrawn)
         cursor.execute(self._withdraw_from, keys)
         cursor.execute(self._keep_parts, keys)
         return cursor.rowcount
@@ -275,6 +275,11 @@ def _rename_staged(cursor: Cursor, pseudonyms: Pseudonyms) -> None:
         _stage(cursor, copies_of(batch))
 
 
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Return the columns of *rows*, of which there is one at least, as ``unnest`` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def _stage(cursor: Cursor, copies: Copies) -> None:
     for staged, text in copies:
         # In large pieces: for each one it waits until the thread that prepares the next batch lets go of the GIL.
@@ -291,7 +296,7 @@ def _advance(cursor: Cursor, positions: Mapping[TopicPartition, Positions]) -> N
         ]
         if not rows:
             continue
-        cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(statement, _columns(rows))
         done = set(cursor.fetchall())
         for topic, partition, expected, *_ in rows:
             if (topic, partition) not in done:

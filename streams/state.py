@@ -70,11 +70,11 @@ class PartitionState:
                 touched[found] = None
             elif found:
                 counts[found] = counts.get(found, 0) + 1
-        self._note_time(name, clock)
-        host.finish(touched, clock, before)
         self.progress.batches += 1
         self.progress.lines += len(batch.lines)
         self.progress.parsed += parsed_lines
+        self._note_time(name, clock)
+        host.finish(touched, clock, before)
         if self.progress.lines % _SWEPT_EVERY < len(batch.lines):
             self._sweep_behind(host, batch, clock)
 

@@ -11,20 +11,18 @@ from typing import Any, Final, NamedTuple
 from streams.parsing.facts import Attempt, Parsed, Refusal
 from streams.parsing.formats import Line
 from streams.parsing.reasons import reason_of
-from streams.parsing.tokens import CLIENT, MAX_TEXT, address, client, response
+from streams.parsing.tokens import CLIENT, CLOSED_ADDRESS, MAX_TEXT, address, client, response
 
 _head = re.compile(rf"([A-Z][A-Z-]*+(?: content)?)(?: from {CLIENT})?: ").match
 _MOST_PLACES: Final = 16
 """Places that are looked at for the fields' beginning: a text full of fakes must not take long."""
 _field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
-_ADDRESS: Final = r'([^"<>\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^"<>\\]*+)*|(?!")[^<>]*+)'
-"""As `tokens.ADDRESS`, but without ``<``: a fake that is left open would run over the fields behind it."""
 _fields = re.compile(
-    rf"(?:from=<{_ADDRESS}>,? ?)?(?:to=<{_ADDRESS}>,? ?)?(?:proto=([^ ,:]*+),? ?)?(.*+)", re.DOTALL
+    rf"(?:from=<{CLOSED_ADDRESS}>,? ?)?(?:to=<{CLOSED_ADDRESS}>,? ?)?(?:proto=([^ ,:]*+),? ?)?(.*+)", re.DOTALL
 ).match
 _cut_address = re.compile(r"(?:from|to)=<[^<>]*+").fullmatch
 _sasl = re.compile(r" sasl_(method|username|sender)=")
-_IN_DATA: Final = frozenset({"MAIL", "DATA", "DATA content", "BDAT", "BDAT content", "END-OF-MESSAGE"})
+_REFUSE_ALL: Final = frozenset({"MAIL", "DATA", "DATA content", "BDAT", "BDAT content", "END-OF-MESSAGE"})
 """Stages at which smtpd refuses a message for all its recipients."""
 
 
@@ -105,9 +103,9 @@ def split_envelope(text: str) -> tuple[str, Envelope]:
     """
     found = places(text, len(text))[::-1]
     quoted = text.find(">: ") if 0 <= text.find("<") <= len("550 5.1.1 ") else 0
-    for any_helo, start in ((False, 0), (True, quoted)):
-        for at in found:
-            envelope = read_envelope(text[at + 1 :].removeprefix(" "), any_helo=any_helo) if at >= start else None
+    for any_helo, candidates in ((False, found), (True, [at for at in found if at >= quoted])):
+        for at in candidates:
+            envelope = read_envelope(text[at + 1 :].removeprefix(" "), any_helo=any_helo)
             if envelope is not None and not envelope.rest:  # only cleanup writes a text behind them
                 return text[:at], envelope
     return text, Envelope(None, None, None, None, None, "")
@@ -150,7 +148,7 @@ def decided(daemon: str, action: str, text: str, line: Line) -> Parsed:
     if action.endswith("discard"):
         message["discard_reply"] = refusal.reply
         return Parsed(what=what, queue_id=line.queue_id, message=message, moments=("discarded_at",))
-    whole = refusal.stage in _IN_DATA if daemon == "smtpd" else True  # cleanup refuses nothing less
+    whole = refusal.stage in _REFUSE_ALL if daemon == "smtpd" else True  # cleanup refuses nothing less
     if not whole and refusal.stage != "RCPT":
         # The command is refused (VRFY, EHLO, an unknown one), not the message that was under way meanwhile.
         return Parsed(what="smtpd.noqueue", refusal=refusal)

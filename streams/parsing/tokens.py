@@ -16,8 +16,17 @@ MAX_ADDRESS: Final = 256
 MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
-ADDRESS: Final = r'([^">\\]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.)[^">\\]*+)*|[^>]*+)'
+
+def _address(ends: str, unpaired: str) -> str:
+    """Return the pattern of an address that *ends* end; *unpaired* stands before the form for an unpaired quote."""
+    other = rf'[^"{ends}\\]*+'
+    return rf'({other}(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.){other})*|{unpaired}[^{ends}]*+)'
+
+
+ADDRESS: Final = _address(">", "")
 """What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
+CLOSED_ADDRESS: Final = _address("<>", '(?!")')
+"""The same without ``<``: a fake that is left open would run over the fields behind it."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
