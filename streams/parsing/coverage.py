@@ -8,7 +8,7 @@ from typing import Final
 from streams.parsing.dispatch import FAMILIES, FOREIGN, QUIET
 from streams.parsing.everywhere import EVERYWHERE
 from streams.parsing.formats import Family, Format
-from streams.parsing.reasons import REASONS
+from streams.parsing.reason_tables import REASONS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "coverage.md"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.parsing.reasons import BY_CODE, BY_STATUS, PHRASES, REASONS, reason_of
+from streams.parsing.reason_tables import BY_CODE, BY_STATUS, PHRASES, REASONS
+from streams.parsing.reasons import reason_of
 
 CASES = [
     json.loads(line) for line in (Path(__file__).parent / "replies.jsonl").read_text(encoding="utf-8").splitlines()
