@@ -1,5 +1,6 @@
 """JSON Schema files of everything that stands in a topic, made from the structs: ``python -m schemas.json_schemas``."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,9 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
 def json_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of the values of topic *name*, one of RECORDS."""
     (schema,), components = msgspec.json.schema_components([RECORDS[name]], ref_template="#/$defs/{name}")
+    for component in components.values():
+        if "description" in component:  # a docstring, which Python 3.13 has no longer indented
+            component["description"] = inspect.cleandoc(component["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Value of postfix.{name}",
