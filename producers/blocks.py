@@ -22,6 +22,15 @@ class Overlong(NamedTuple):
     """Of the whole line, without its newline."""
 
 
+class Void(NamedTuple):
+    """NULs before a line: what a crash left, or a writer that goes on where the file was before it was truncated."""
+
+    length: int
+
+
+Found = Block | Overlong | Void
+
+
 class Blocks:
     """Bytes in, in pieces of any size; whole lines out. Where the pieces are cut makes no difference to the lines."""
 
@@ -30,15 +39,20 @@ class Blocks:
         self._longest = longest
         self._rest = b""
         self._overlong = 0
+        self._amid_void = False
 
     @property
     def unfinished(self) -> int:
         """Return how many bytes of a line without its end came so far."""
         return self._overlong or len(self._rest)
 
-    def feed(self, piece: bytes) -> "list[Block | Overlong]":
+    def feed(self, piece: bytes) -> list[Found]:
         """Take a piece, return what it completes."""
-        found: list[Block | Overlong] = []
+        found: list[Found] = []
+        if self._amid_void:
+            text = piece.lstrip(b"\0")
+            found.append(Void(len(piece) - len(text)))
+            piece, self._amid_void = text, not text
         if self._overlong:
             end = piece.find(b"\n")
             if end < 0:
@@ -54,12 +68,16 @@ class Blocks:
             self._rest = piece[last:]
         else:
             self._rest += piece
+        if len(self._rest) > self._longest and self._rest.startswith(b"\0"):
+            text = self._rest.lstrip(b"\0")
+            found.append(Void(len(self._rest) - len(text)))
+            self._rest, self._amid_void = text, not text
         if len(self._rest) > self._longest:
             self._overlong = len(self._rest)
             self._rest = self._rest[:MAX_VALUE]
         return found
 
-    def end(self) -> "Block | Overlong | None":
+    def end(self) -> Block | Overlong | None:
         """Return the last line, where it has no newline (a block gets one); nothing is left then."""
         rest, length = self._rest, self._overlong
         self._rest, self._overlong = b"", 0

@@ -32,6 +32,8 @@ def _check(file: Path, *, follow: bool) -> None:
             raise ConfigurationError(f"{file} is not a regular file: pipe it into `journal-postfix produce stdin`")
         with LogText(file) as text:
             head = text.read_exactly(_LOOKED_AT)
+            while head.startswith(b"\0") and (more := text.read_exactly(_LOOKED_AT)):
+                head = head.lstrip(b"\0") + more  # NULs that a crash or a truncation left
     except FileNotFoundError:
         if follow and file.parent.is_dir():
             return

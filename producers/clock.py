@@ -22,6 +22,9 @@ _FAST_CLOCK: Final = timedelta(days=1)
 _LATE: Final = timedelta(days=2)
 """How much later than its neighbours a line may come: further back across New Year means another year."""
 _HALF_A_YEAR: Final = timedelta(days=183)
+_FEBRUARY: Final = 2
+_GAP: Final = timedelta(days=31)
+"""How long a log may say nothing in the first weeks of a year before it is held to turn back."""
 _DISORDER: Final = 5 * 60 * 1_000_000
 """How far back, in microseconds, a line's time may go before the clock was put back instead."""
 _JUMP: Final = 3 * 3600 * 1_000_000
@@ -35,10 +38,15 @@ _InYear = Callable[[int], datetime]
 class Clock:
     """Times of one log's lines, in their order."""
 
-    def __init__(self, zone: tzinfo | None, *, now: datetime, year: int = 0) -> None:
-        """*zone* is that of stamps without one (None: this machine's); *year* that of the first stamp, 0 to guess."""
+    def __init__(self, zone: tzinfo | None, *, now: datetime, year: int = 0, left: int = 0) -> None:
+        """*zone* is that of stamps without one (None: this machine's); *year* that of the first stamp, 0 to guess.
+
+        *left* is that of the clock that this one takes over from.
+        """
         self.year = year
         """Year of the latest stamp that has none; 0 before the first."""
+        self.left = left
+        """Day (`date.toordinal`) from which the year went up last, while the log may turn back to it; 0 for none."""
         self.twofold = False
         """Whether the log is in an hour that happens twice."""
         self._zone = zone
@@ -68,11 +76,11 @@ class Clock:
         key = minute + zone
         known = self._minutes.get(key)
         if known is None:
-            known = self._keep(key, _microseconds(_naive(minute).replace(tzinfo=_offset(zone))))
+            known = self._keep(key, _microseconds(self._naive(minute).replace(tzinfo=_offset(zone))))
         return known
 
     def _local(self, minute: bytes, seconds: int) -> int:
-        naive = self._with_year(minute) if len(minute) == _WITHOUT_YEAR else _naive(minute)
+        naive = self._naive(minute)
         early, late = (_microseconds(naive.replace(tzinfo=self._zone, fold=fold)) for fold in (0, 1))
         latest = self._latest
         if early < late:
@@ -86,6 +94,9 @@ class Clock:
             self.twofold = early < late
         return time
 
+    def _naive(self, minute: bytes) -> datetime:
+        return self._with_year(minute) if len(minute) == _WITHOUT_YEAR else _naive(minute)
+
     def _with_year(self, minute: bytes) -> datetime:
         month, day = _MONTHS[minute[:3]], int(minute[4:6])
         hour, minutes = int(minute[7:9]), int(minute[10:12])
@@ -96,11 +107,27 @@ class Clock:
         if self._day is None:
             naive = in_year(self.year) if self.year else self._first(in_year)
         else:
-            naive = _nearest(in_year, self._day)
+            naive = self._after(self._day, in_year)
         today = naive.replace(hour=0, minute=0)
         if today != self._day:
             self._minutes.clear()  # what is kept must be of this day, or a year later it would be taken for it
         self.year, self._day = naive.year, today
+        return naive
+
+    def _after(self, day: datetime, in_year: _InYear) -> datetime:
+        """Return the stamp in the year that it has after a stamp of *day*.
+
+        A log that jumps to January, and from there back to where it was, did not live a year in between: its machine
+        had not been told the time yet.
+        """
+        naive = _nearest(in_year, day)
+        if naive.year > day.year:
+            self.left = day.toordinal()
+        elif self.left and naive.year == day.year and naive.month > _FEBRUARY:
+            left = datetime.fromordinal(self.left)
+            self.left = 0
+            if naive - day > _GAP and naive.replace(year=left.year) >= left - _LATE:
+                return naive.replace(year=left.year)
         return naive
 
     def _first(self, in_year: _InYear) -> datetime:

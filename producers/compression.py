@@ -85,8 +85,15 @@ class LogText:
         self._text = _opened(self._raw, self.compression)
 
     def head(self, size: int) -> bytes:
-        """Return the first *size* bytes as they are now; only of a file that is not compressed."""
-        return os.pread(self._raw.fileno(), size, 0)
+        """Return the first *size* bytes as they are now, only of a file not compressed. Raises UnreadableError."""
+        try:
+            return os.pread(self._raw.fileno(), size, 0)
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from None
+
+    def modified(self) -> int:
+        """Return when it was last written to, in microseconds since 1970."""
+        return self.status().st_mtime_ns // 1000
 
     def status(self) -> os.stat_result:
         """Return what the system knows of the open file."""

@@ -2,20 +2,21 @@
 
 import os
 import threading
-from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+import msgspec
 import structlog
 
-from producers.blocks import BLOCK, Block, Blocks, Overlong
+from producers.blocks import BLOCK, Blocks
 from producers.channel import Channel
 from producers.clock import Clock
 from producers.compression import LogText, UnreadableError
-from producers.identity import HEAD, digest_of, is_at, since
+from producers.identity import HEAD, TAIL, digest_of
 from producers.intake import Counts, Intake
 from producers.publishing import Publisher, StoppedError
+from producers.rotation import Part, put_aside, remaining
 from schemas.errors import ConfigurationError
 from schemas.raw import FilePosition, Position
 from schemas.settings import Settings
@@ -24,12 +25,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Change = Literal["none", "gone", "truncated", "replaced"]
 
-
-class Part(NamedTuple):
-    """A file to read, from where on."""
-
-    path: Path
-    position: FilePosition | None = None
+_TRIES: Final = 5
+"""How often files are looked for that are renamed meanwhile."""
 
 
 def name_of(host: str, path: Path) -> str:
@@ -73,7 +70,16 @@ class FileSource:
         self._read = 0
         self._already = 0
         self._ahead = b""
-        self._parts = deque(self._to_read(self.base))
+        self._modified = 0
+        self._begun_empty = False
+        self._at_path = False
+        """Whether the file at the path is, or was, the one that is read."""
+        self._before = self.base
+        """Where the file before ended, or an earlier run: it counts until a byte of the next file was read."""
+        self._finished: set[tuple[int, ...]] = set()
+        """Files that were read to their end, as they were then."""
+        self._told: set[Path] = set()
+        self._lost: FilePosition | None = None
 
     @property
     def clock(self) -> Clock:
@@ -87,36 +93,47 @@ class FileSource:
     def position(self) -> FilePosition:
         """Return where the next line begins."""
         intake, base, counts = self._intake, self.base, self._intake.counts()
+        lines = counts.lines + (base.lines if base else 0)
+        ignored = counts.ignored + (base.ignored if base else 0)
+        dead = counts.dead + (base.dead if base else 0)
+        if not self._head and self._before is not None:
+            return msgspec.structs.replace(self._before, lines=lines, ignored=ignored, dead=dead)
+        tail = intake.tail(TAIL)
         return FilePosition(
             path=str(self.path) if str(self.path).isprintable() else self.channel.source,
             head_length=len(self._head),
             head_digest=digest_of(self._head),
             offset=intake.offset,
             anchor=min(intake.anchor(), intake.offset),
+            tail_length=len(tail),
+            tail_digest=digest_of(tail) if tail else "",
+            modified=self._modified,
             year=intake.clock.year,
-            lines=counts.lines + (base.lines if base else 0),
-            ignored=counts.ignored + (base.ignored if base else 0),
-            dead=counts.dead + (base.dead if base else 0),
+            left=intake.clock.left,
+            lines=lines,
+            ignored=ignored,
+            dead=dead,
         )
 
     def open_next(self, *, again: bool = False) -> bool:
-        """Open the next file to read; tell whether there is one. *again*: look for the path if there was none left.
+        """Open the next file to read; tell whether there is one. That at the path, once read, is it *again* only.
 
         Raises ConfigurationError for one that cannot be read, StoppedError.
         """
-        if again and not self._parts:
-            self._parts.append(Part(self.path))
-        while self._parts:
-            part = self._parts.popleft()
+        for _ in range(_TRIES):
+            part = self._next_part(again=again)
+            if part is None:
+                return False
             try:
                 self.text = LogText(part.path)
                 self._begin(self.text, part.position)
-            except FileNotFoundError:
+            except FileNotFoundError:  # renamed since, or compressed
                 self.close()
                 continue
             except (OSError, UnreadableError) as error:
                 self.close()
                 raise ConfigurationError(f"{part.path} cannot be read: {error}") from None
+            self._at_path = part.path == self.path
             return True
         return False
 
@@ -128,10 +145,12 @@ class FileSource:
         if self._is_another():  # truncated while it was read: these bytes are not what follows
             return False
         self._read += len(piece)
+        if piece:
+            self._modified = self.text.modified()
         if len(self._head) < HEAD:
             self._head += piece[: HEAD - len(self._head)]
         for found in self._blocks.feed(piece):
-            self._take(found)
+            self._intake.feed(found)
         return bool(piece)
 
     def end_part(self) -> None:
@@ -142,12 +161,17 @@ class FileSource:
         if self._blocks.unfinished > self._already:
             last = self._blocks.end()
             assert last is not None
-            self._take(last)
+            self._intake.feed(last)
             self._intake.offset -= 1
         else:
             self._intake.offset += self._blocks.unfinished
-        self.channel.mark()
-        self.close()
+        self._finish()
+
+    def leave(self, error: UnreadableError) -> None:
+        """Leave the rest of the file out, which cannot be read, and close it. Raises as Publisher.send."""
+        log.warning("the rest of a file cannot be read and is left out; get a good copy of it and feed that",
+                    file=str(self.path), reason=str(error))  # fmt: skip
+        self._finish()
 
     def change(self) -> Change:
         """Tell what became of the path while its file was read."""
@@ -162,11 +186,17 @@ class FileSource:
             return "replaced" if now.st_size else "gone"
         if self._is_another() or (self.text.compression is None and status.st_size < self._read):
             return "truncated"
+        if status.st_size == self._read and self.text.modified() > self._modified:
+            return "truncated"  # it may have grown before, and have been copied: nothing else shows that
+        if self._begun_empty and status.st_size and not self._read:
+            self._begun_empty = False
+            if any(_state(path) not in self._finished for path in put_aside(self.path, since=self._modified)):
+                return "truncated"  # what comes now is not what came first
         return "none"
 
     def begin_again(self) -> None:
         """Go on with whatever the path holds now, and before that with what was put aside meanwhile."""
-        self._parts = deque(self._to_read(self.position()))
+        self._before = self.position()
         self.close()
 
     def close(self) -> None:
@@ -174,10 +204,11 @@ class FileSource:
         if self.text is not None:
             self.text.close()
             self.text = None
+        self._head = b""
 
     def has_more(self) -> bool:
-        """Tell whether other files come after the one that is open."""
-        return bool(self._parts)
+        """Tell whether the file that is open was put aside, so that others come after it."""
+        return not self._at_path
 
     def bytes_done(self) -> int:
         """Return how much of the open file, as it lies on the disk, was read."""
@@ -188,22 +219,38 @@ class FileSource:
         assert self.text is not None
         return self.text.compression is None and self.text.head(len(self._head)) != self._head
 
-    def _to_read(self, position: FilePosition | None) -> list[Part]:
-        if position is None:
-            return [Part(self.path)]
-        if is_at(position, self.path):
-            return [Part(self.path, position)]
-        aside = since(self.path, position)
-        if not aside:
-            log.warning("the log is another one than before, and no file beside it is the one that was read; "
-                        "reading it from its beginning", file=str(self.path))  # fmt: skip
-            return [Part(self.path)]
-        log.info("the log was rotated", file=str(self.path), then=[str(file) for file in aside])
-        return [Part(aside[0], position), *map(Part, aside[1:]), Part(self.path)]
+    def _next_part(self, *, again: bool) -> Part | None:
+        if self._at_path and not again and _state(self.path) in self._finished:
+            return None
+        found = remaining(self.path, self._before)
+        if self._at_path and not again and found.parts[0] == (self.path, self._before):
+            return None  # what was appended since is for the next run
+        left = [part for part in found.parts if _state(part.path) not in self._finished]
+        self._tell([part.path for part in left if part.path != self.path], known=found.known)
+        return left[0] if left else None
+
+    def _tell(self, aside: list[Path], *, known: bool) -> None:
+        """Say which files come before that at the path, once for each."""
+        if known and not self._told.issuperset(aside):
+            log.info("the log was rotated", file=str(self.path), first=[str(file) for file in aside])
+        elif not known and self._before is not None and self._before.head_length and self._before != self._lost:
+            log.warning("the file that was read last is gone, or is another one now; reading all that was written "
+                        "to since", files=[str(file) for file in (*aside, self.path)])  # fmt: skip
+            self._lost = self._before
+        self._told.update(aside)
+
+    def _finish(self) -> None:
+        assert self.text is not None
+        self.channel.mark()
+        self._finished.add(_state_of(self.text.status()))
+        self._before = self.position()
+        self.close()
 
     def _begin(self, text: LogText, position: FilePosition | None) -> None:
         clock = self._intake.clock
         self._head, self._read, self._already, self._ahead = b"", 0, 0, b""
+        self._modified = text.modified()
+        self._begun_empty = text.status().st_size == 0
         self._blocks = Blocks(self._settings.max_line_bytes)
         if position is None:
             self._intake.begin(clock, 0)
@@ -221,29 +268,37 @@ class FileSource:
         text.rewind()
         counts = self._intake.counts()
         self._blocks = Blocks(self._settings.max_line_bytes)
-        self._intake.begin(Clock(self._settings.zone(), now=datetime.now(UTC), year=year), position.anchor)
+        clock = Clock(self._settings.zone(), now=datetime.now(UTC), year=year, left=position.left)
+        self._intake.begin(clock, position.anchor)
         self._ahead = text.skip(position.anchor)
         left = position.offset - position.anchor
         self._read = position.anchor
         self.channel.silent = True
-        while left:
-            piece = self._ahead or text.read(min(BLOCK, left))
-            if not piece:
-                raise UnreadableError("it is shorter than it was")
-            piece, self._ahead = piece[:left], piece[left:]
-            left -= len(piece)
-            self._read += len(piece)
-            for found in self._blocks.feed(piece):
-                self._take(found)
-            if self._stop.is_set():
-                raise StoppedError
-        self.channel.batching.close_all()
-        self.channel.silent = False
-        self._intake.restore(counts)
+        try:
+            while left:
+                piece = self._ahead or text.read(min(BLOCK, left))
+                if not piece:
+                    raise UnreadableError("it is shorter than it was")
+                piece, self._ahead = piece[:left], piece[left:]
+                left -= len(piece)
+                self._read += len(piece)
+                for found in self._blocks.feed(piece):
+                    self._intake.feed(found)
+                if self._stop.is_set():
+                    raise StoppedError
+        finally:
+            self.channel.batching.close_all()
+            self.channel.silent = False
+            self._intake.restore(counts)
         self._already = self._blocks.unfinished
 
-    def _take(self, found: Block | Overlong) -> None:
-        if isinstance(found, Block):
-            self._intake.take(found.lines)
-        else:
-            self._intake.take_overlong(found)
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        return _state_of(path.stat())
+    except OSError:
+        return ()
+
+
+def _state_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from producers.compression import UnreadableError
 from producers.file_source import FileSource
 from producers.run import POLL_SECONDS, Run
 from schemas.errors import ConfigurationError
@@ -46,21 +47,22 @@ class _Following:
         source = self.source
         if source.text is None:
             return self._open()
-        change = source.change()
-        if change == "truncated":
-            log.info("the log was truncated", file=str(source.path))
-            source.channel.mark()
-            source.begin_again()
+        try:
+            change = source.change()
+            if change == "truncated":
+                log.info("the log was truncated", file=str(source.path))
+                source.channel.mark()
+                source.begin_again()
+                return self._open()
+            if source.read():
+                self._read_at = time.monotonic()
+                return True
+        except UnreadableError as error:
+            source.leave(error)
             return self._open()
-        if source.read():
-            self._read_at = time.monotonic()
-            return True
-        if source.has_more():
+        quiet = time.monotonic() - self._read_at >= QUIET_SECONDS
+        if source.has_more() or (change == "replaced" and quiet):
             source.end_part()
-            return self._open()
-        if change == "replaced" and time.monotonic() - self._read_at >= QUIET_SECONDS:
-            source.end_part()
-            source.begin_again()
             return self._open()
         return False
 

@@ -125,10 +125,10 @@ def origin_of(origin: bytes) -> tuple[bytes, bytes, int]:
     host, _, rest = origin.partition(b" ")
     program, space, process = rest.partition(b" ")
     if space:
-        return _given(host), _given(program), _pid(process)
+        return _given(host), _given(program), pid_of(process)
     if program.endswith(b"]"):
         program, _, process = program[:-1].partition(b"[")
-    return host, program, _pid(process)
+    return host, program, pid_of(process)
 
 
 def frame_of(line: bytes) -> Frame | None:
@@ -200,7 +200,7 @@ def _rest_of(line: bytes, stamp: Stamp, rest: bytes) -> Frame:
     solaris = _solaris_id(text)
     if solaris is not None:
         text = text[solaris.end() :]
-    return _unfolded(Frame(*stamp[:3], host, program, _pid(process), text), line)
+    return _unfolded(Frame(*stamp[:3], host, program, pid_of(process), text), line)
 
 
 def _of_rfc5424(framed: bytes) -> Frame | None:
@@ -208,7 +208,7 @@ def _of_rfc5424(framed: bytes) -> Frame | None:
     if found is None:
         return None
     stamp, fraction, zone, host, program, process, text = found.groups(b"")
-    return _unfolded(Frame(stamp, fraction, zone, _given(host), _given(program), _pid(process), text), framed)
+    return _unfolded(Frame(stamp, fraction, zone, _given(host), _given(program), pid_of(process), text), framed)
 
 
 def _of_json(line: bytes, text: bytes) -> Frame | None:
@@ -217,7 +217,7 @@ def _of_json(line: bytes, text: bytes) -> Frame | None:
         case Logged(when, logged):
             return _framed(line, when + b" stdout F " + logged)
         case Entry(stamp, fraction, host, program, process, text):
-            return Frame(stamp, fraction, b"Z" if stamp else b"", host, program, _pid(process), text)
+            return Frame(stamp, fraction, b"Z" if stamp else b"", host, program, pid_of(process), text)
     return None
 
 
@@ -226,7 +226,7 @@ def _without_stamp(framed: bytes) -> Frame | None:
     if found is None:
         return None
     host, program, process = found.groups(b"")
-    return _unfolded(Frame(b"", b"", b"", host, program, _pid(process), framed[found.end() :]), framed)
+    return _unfolded(Frame(b"", b"", b"", host, program, pid_of(process), framed[found.end() :]), framed)
 
 
 def _unfolded(frame: Frame, line: bytes) -> Frame:
@@ -249,5 +249,6 @@ def _given(name: bytes) -> bytes:
     return b"" if name == b"-" else name
 
 
-def _pid(process: bytes) -> int:
+def pid_of(process: bytes) -> int:
+    """Return the process id, 0 where *process* is none."""
     return int(process) if process.isdigit() and len(process) <= 10 else 0  # noqa: PLR2004 - ten digits hold 32 bits

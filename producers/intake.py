@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from producers.batching import FRAME_BYTES, Batching
-from producers.blocks import Overlong
+from producers.blocks import Block, Found, Overlong
 from producers.clock import Clock
 from producers.frames import Frame, frame_of, origin_of, rows_of, says_nothing
 from producers.lookback import Lookback
-from producers.numbering import MOST_LINES, Numbering
+from producers.numbering import MOST_LINES, Numbering, Second
 from producers.origins import Origin, Origins
 from schemas.dead_letters import MAX_VALUE
 from schemas.keys import queue_id_of
@@ -54,7 +54,7 @@ class Intake:
         self.ignored = 0
         self.dead = 0
         self.unframed = 0
-        self._lookback = Lookback()
+        self._lookback = Lookback(longest)
         self._batching = batching
         self._origins = origins
         self._longest = longest
@@ -67,7 +67,7 @@ class Intake:
     def begin(self, clock: Clock, offset: int) -> None:
         """Go on at *offset* of another file."""
         self.clock, self.numbering, self.offset = clock, Numbering(offset), offset
-        self._lookback = Lookback(offset)
+        self._lookback = Lookback(self._longest, offset)
         self._twofold_since = None
 
     def counts(self) -> Counts:
@@ -83,24 +83,49 @@ class Intake:
         anchor = min(self.numbering.anchor(), self._lookback.anchor(self.offset))
         return anchor if self._twofold_since is None else min(anchor, self._twofold_since)
 
-    def take(self, block: bytes) -> None:
+    def tail(self, size: int) -> bytes:
+        """Return the *size* bytes before the next line, fewer where they are not known."""
+        return self._lookback.tail(self.offset, size)
+
+    def feed(self, found: Found) -> None:
+        """Take what a piece of the source has completed."""
+        if isinstance(found, Block):
+            self.take(found.lines)
+        elif isinstance(found, Overlong):
+            self.take_overlong(found)
+        else:
+            self.offset += found.length
+
+    def take(self, block: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - one loop: a call costs each line dear
         """Take whole lines, each with its newline."""
-        known, batching = self._origins.known, self._batching
+        known, batching, longest = self._origins.known, self._batching, self._longest
         most_lines, most_bytes = batching.most_lines, batching.most_bytes - _LARGEST_ROW
         second, micros = self._second, self._time - self._second
         current = self.numbering.current
         seen, add = current.seen, current.seen.add
-        offset, sent, before, before_zone = self.offset, self.sent, b"", b""
+        offset, sent, before, before_zone, passed = self.offset, self.sent, b"", b"", b""
         self._lookback.begin(block, offset)
         for line, stamp, fraction, zone, name, text, queue_id in rows_of(block):
+            size = len(line) + 1
+            origin = (known.get(name) or self._origins.of(name, *origin_of(name))) if stamp else None
+            if origin is not None and not queue_id and not origin.relevant and size <= longest:
+                if stamp != passed:
+                    # Not its time: a machine that has none would move the year for all that follows.
+                    self.numbering.enter(stamp, offset)
+                    before, passed = b"", stamp
+                offset += size
+                self.ignored += 1
+                continue
             if stamp and (stamp != before or zone != before_zone):
                 at = self._at(stamp, zone, offset)
-                if at is not None:
+                if at is None:
+                    before = b""
+                else:
                     second = at
                     before, before_zone = stamp, zone
                     current = self.numbering.enter(second, offset)
                     seen, add = current.seen, current.seen.add
-            if not stamp or stamp != before:
+            if origin is None or stamp != before or size > longest:
                 self.offset, self.sent, self._second, self._time = offset, sent, second, second + micros
                 self._take_odd(line)
                 offset, sent, second, micros = self.offset, self.sent, self._second, self._time - self._second
@@ -109,22 +134,19 @@ class Intake:
                 before = b""
                 continue
             micros = int(fraction.ljust(6, b"0")[:6]) if fraction else 0
-            origin = known.get(name) or self._origins.of(name, *origin_of(name))
-            size = len(line) + 1
             offset += size
             if queue_id:
                 bucket = origin.host.by_queue_id.get(queue_id) or origin.host.of_queue_id(queue_id)
-            elif origin.relevant:
-                bucket = origin.bucket
             else:
-                self.ignored += 1
-                continue
-            content = hash(line)
+                bucket = origin.bucket
+            content = hash((micros, origin.name, text))
             if content in seen:
                 number = current.again(content)
             else:
                 add(content)
                 number = 0
+                if len(seen) > MOST_LINES:
+                    current.forget()
             lines = bucket.lines
             lines.append(RawLine(second + micros, origin.program, origin.pid, text, number))
             bucket.size = filled = bucket.size + size + FRAME_BYTES
@@ -132,8 +154,6 @@ class Intake:
             if filled >= most_bytes or len(lines) >= most_lines:
                 self.offset, self.sent, self._second, self._time = offset, sent, second, second + micros
                 batching.close(bucket)
-        if len(seen) > MOST_LINES:
-            current.forget()
         self.offset, self.sent, self._second, self._time = offset, sent, second, second + micros
 
     def take_overlong(self, line: Overlong) -> None:
@@ -144,37 +164,51 @@ class Intake:
 
     def _take_odd(self, line: bytes) -> None:
         if len(line) > self._longest:
+            text = line.lstrip(b"\0")
+            self.offset += len(line) - len(text)
+            line = text
+        if len(line) > self._longest:
             self.take_overlong(Overlong(line[:MAX_VALUE], len(line)))
             return
         start = self.offset
         self.offset += len(line) + 1
-        frame = frame_of(line) or Frame(b"", b"", b"", b"", b"", 0, line)
-        at = self._at(frame.stamp, frame.zone, start) if frame.stamp else None
-        if at is not None:
-            self._second = at
-            self._time = at + (int(frame.fraction.ljust(6, b"0")[:6]) if frame.fraction else 0)
-        second = self.numbering.enter(self._second, start)
+        stamped = frame = frame_of(line) or Frame(b"", b"", b"", b"", b"", 0, line)
         if frame.again:
             meant = self._lookback.meant(frame, start)
             if meant is None:
-                self.ignored += 1
+                self._pass_by(stamped, 1, start)
                 return
-            line, frame = _again(line, frame, *meant)
+            frame = meant._replace(times=frame.times)
         elif not frame.program and says_nothing(line):
-            self.ignored += 1
+            self._pass_by(stamped, 1, start)
             return
         origin = self._origin(frame)
         if not origin.relevant and queue_id_of(frame.text) is None:
-            self.ignored += frame.times
+            self._pass_by(stamped, frame.times, start)
             return
         if not frame.program:
             self.unframed += 1
+        second = self._enter(stamped, start)
         bucket = origin.host.bucket_of(origin.program, origin.pid, frame.text)
-        content = hash(_as_written(line, frame.text))
+        content = hash((self._time - self._second, origin.name, frame.text))
         for _ in range(frame.times):
             raw = RawLine(self._time, origin.program, origin.pid, frame.text, second.number(content))
             self.sent += 1
             self._batching.add(bucket, raw, len(line) + 1)
+
+    def _enter(self, frame: Frame, offset: int) -> Second:
+        """Take over the time of a line, where it tells one, and return the second that it is in."""
+        at = self._at(frame.stamp, frame.zone, offset) if frame.stamp else None
+        if at is not None:
+            self._second = at
+            self._time = at + (int(frame.fraction.ljust(6, b"0")[:6]) if frame.fraction else 0)
+        return self.numbering.enter(self._second, offset)
+
+    def _pass_by(self, frame: Frame, times: int, offset: int) -> None:
+        """Ignore a line. Its time is not looked at, as in `take`."""
+        self.ignored += times
+        if frame.stamp:
+            self.numbering.enter(frame.stamp, offset)
 
     def _origin(self, frame: Frame) -> Origin:
         key = (frame.host, frame.program, frame.pid)
@@ -187,19 +221,3 @@ class Intake:
         elif self._twofold_since is None:
             self._twofold_since = offset
         return time
-
-
-def _as_written(line: bytes, text: bytes) -> bytes:
-    """Return *line* as it was written the first time, if it says that *text* is repeated."""
-    head, repeated, _ = line.partition(b"message repeated ")
-    return head + text if repeated and not line.endswith(text) else line
-
-
-def _again(line: bytes, frame: Frame, meant_line: bytes, meant: Frame) -> tuple[bytes, Frame]:
-    """Return the line that *line* stands for as it would have been written then, and its frame."""
-    head = line[: line.find(b"last message repeated ")]
-    if frame.program:
-        head = head[: head.rfind(frame.program)]
-    meant_line = _as_written(meant_line, meant.text)
-    tag = meant_line.rfind(meant.program, 0, len(meant_line) - len(meant.text))
-    return head + meant_line[tag:], meant._replace(times=frame.times)

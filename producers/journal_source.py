@@ -7,9 +7,11 @@ import structlog
 
 from producers.blocks import Overlong
 from producers.channel import Channel
+from producers.frames import pid_of
 from producers.intake import Counts
 from producers.journal_reader import Field, seek_after
-from producers.numbering import MOST_LINES, Numbering
+from producers.numbering import Numbering
+from producers.origins import MOST_HOST, MOST_PROGRAM
 from producers.publishing import Publisher
 from schemas.dead_letters import MAX_VALUE
 from schemas.errors import TryAgainLaterError
@@ -128,11 +130,12 @@ class JournalSource:
         cursor: str = reader._get_cursor()  # noqa: SLF001
         self._time, self._cursor = time, cursor
         self._entry += 1
-        program, process, host = self._identifier(), self._pid() or self._syslog_pid(), self._host()
+        program, host = self._identifier()[:MOST_PROGRAM], self._host()[:MOST_HOST]
+        process = pid_of(self._pid() or self._syslog_pid())
         key = (host, program, process)
         origin = self.channel.origins.known.get(key)
         if origin is None:
-            origin = self.channel.origins.of(key, host, program, int(process) if process.isdigit() else 0)
+            origin = self.channel.origins.of(key, host, program, process)
         text = self._message()
         taken = (program and origin.relevant) or self._of_unit() or queue_id_of(text) is not None
         if not taken or self._priority() == _DEBUG:
@@ -146,14 +149,14 @@ class JournalSource:
         if second.entered not in self._entered:
             self._entered[second.entered] = cursor
             self._forget_old()
-        number = second.number(hash((time, host, program, process, text)))
-        if len(second.seen) > MOST_LINES:
-            second.forget()
+        number = second.number(hash((time, origin.name, text)))
         bucket = origin.bucket
         if (queue_id := queue_id_of(text)) is not None:
             bucket = origin.host.by_queue_id.get(queue_id) or origin.host.of_queue_id(queue_id)
         self._sent += 1
-        self.channel.batching.add(bucket, RawLine(time, origin.program, origin.pid, text, number), len(text) + 32)
+        self.channel.batching.add(
+            bucket, RawLine(time, origin.program, origin.pid, text, number), len(text) + len(program) + 32
+        )
 
     def _of_unit(self) -> bool:
         unit = self._unit()

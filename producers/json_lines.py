@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from producers.origins import MOST_HOST, MOST_PROGRAM
 from producers.stamps import second_of
 from schemas.timestamps import MICROSECONDS
 
@@ -62,7 +63,8 @@ def object_of(line: bytes) -> Logged | Entry | None:
         seconds, micros = divmod(min(int(found.realtime), _YEAR_2500), MICROSECONDS)
         stamp, fraction = second_of(seconds), b"%06d" % micros
     process = found.pid or found.syslog_pid
-    return Entry(stamp, fraction, _bytes(found.host), _bytes(found.identifier), _bytes(process), text)
+    host, program = _bytes(found.host)[:MOST_HOST], _bytes(found.identifier)[:MOST_PROGRAM]
+    return Entry(stamp, fraction, host, program, _bytes(process), text)
 
 
 def _joined(numbers: list[int]) -> bytes:

@@ -117,17 +117,31 @@ class _Reading:
         )
 
     def _to_the_end(self, run: Run, source: FileSource) -> None:
-        while source.open_next():
-            while source.read():
-                run.read(source.channel)
-                run.tick(source.channel)
-                run.tell(self._progress())
-                if self._stop.is_set():
-                    source.channel.mark()
-                    raise StoppedError
+        while self._opened(source):
+            try:
+                while source.read():
+                    run.read(source.channel)
+                    run.tick(source.channel)
+                    run.tell(self._progress())
+                    if self._stop.is_set():
+                        source.channel.mark()
+                        raise StoppedError
+            except UnreadableError as error:
+                if not self._follow:
+                    raise
+                source.leave(error)
+                continue
             if self._follow and not source.has_more():
                 return
             source.end_part()
+
+    def _opened(self, source: FileSource) -> bool:
+        try:
+            return source.open_next()
+        except ConfigurationError:
+            if not self._follow:
+                raise
+            return False  # who follows it tries again, and tells
 
     def _clock(self) -> Clock | None:
         """Return the clock of the next file: where its year is given, it goes on from file to file."""

@@ -17,10 +17,11 @@ _AGAIN: Final = b"last message repeated "
 class Lookback:
     """The latest text of one source: `REACH` bytes of it, and the block that is being read."""
 
-    __slots__ = ("_before", "_block", "_start")
+    __slots__ = ("_before", "_block", "_longest", "_start")
 
-    def __init__(self, offset: int = 0) -> None:
-        """Know nothing yet, at *offset*."""
+    def __init__(self, longest: int, offset: int = 0) -> None:
+        """Know nothing yet, at *offset*. A line of more than *longest* bytes is none."""
+        self._longest = longest
         self._before = b""
         self._block = b""
         self._start = offset
@@ -45,8 +46,17 @@ class Lookback:
             return began
         return began + self._before.find(b"\n", max(0, first - began)) + 1
 
-    def meant(self, frame: Frame, offset: int) -> tuple[bytes, Frame] | None:
-        """Return the line that *frame*, which begins at *offset*, stands for, and what that is; None if it is gone."""
+    def tail(self, offset: int, size: int) -> bytes:
+        """Return the *size* bytes before *offset*, fewer where they are not known."""
+        length = offset - self._start
+        if not 0 <= length <= len(self._block):
+            return b""
+        if length >= size:
+            return self._block[length - size : length]
+        return self._before[len(self._before) - min(len(self._before), size - length) :] + self._block[:length]
+
+    def meant(self, frame: Frame, offset: int) -> Frame | None:
+        """Return the line that *frame*, which begins at *offset*, stands for, taken apart; None if it is gone."""
         text = (self._before + self._block[: offset - self._start])[-REACH:]
         whole = len(text) < REACH  # else the text may begin amid a line
         end = len(text)
@@ -55,11 +65,13 @@ class Lookback:
             if not end or not (begin or whole):
                 return None
             line = text[begin : end - 1]
+            if len(line) > self._longest:
+                return None
             found = None if _AGAIN in line else frame_of(line)
             if found is not None and found.host == frame.host:
                 if frame.program in {b"", b"syslogd"}:
-                    return (line, found) if found.program else None
+                    return found if found.program else None
                 if (found.program, found.pid) == (frame.program, frame.pid):
-                    return line, found
+                    return found
             end = begin
         return None

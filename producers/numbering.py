@@ -1,13 +1,17 @@
 """Number identical lines of one second, so that two are two and one that is read twice is one.
 
-Counts are kept of two seconds, those that the log was in latest: lines of neighbouring seconds come mixed. Reading
-again from where the older of the two was entered gives the same numbers, whatever came before: that is the anchor.
+Counts are kept of a few seconds, those that the log was in latest: lines of neighbouring seconds come mixed, and so do
+those of hosts whose clocks differ. Reading again from where the first of them was entered gives the same numbers,
+whatever came before: that is the anchor.
 """
 
 from typing import Final
 
-MOST_LINES: Final = 500_000
-"""Distinct lines of one second that are remembered, about: memory is bounded, whatever the input."""
+MOST_LINES: Final = 100_000
+"""Distinct lines of one second that are remembered: memory is bounded, whatever the input."""
+
+_SECONDS: Final = 16
+"""Seconds of which counts are kept."""
 
 
 class Second:
@@ -15,8 +19,8 @@ class Second:
 
     __slots__ = ("at", "entered", "repeats", "seen")
 
-    def __init__(self, at: int, entered: int) -> None:
-        """Begin the second *at* (microseconds), entered at the position *entered*."""
+    def __init__(self, at: int | bytes, entered: int) -> None:
+        """Begin the second *at*, entered at the position *entered*."""
         self.at = at
         self.entered = entered
         self.seen: set[int] = set()
@@ -29,6 +33,8 @@ class Second:
         if line in self.seen:
             return self.again(line)
         self.seen.add(line)
+        if len(self.seen) > MOST_LINES:
+            self.forget()
         return 0
 
     def again(self, line: int) -> int:
@@ -44,26 +50,23 @@ class Second:
 
 
 class Numbering:
-    """The two seconds that the log was in latest."""
+    """The seconds that the log was in latest."""
 
     def __init__(self, position: int = 0) -> None:
         """Know no line yet, at *position*."""
         self.current = Second(-1, position)
-        self.other: Second | None = None
+        self._latest: dict[int | bytes, Second] = {}
+        """By their time, the one that was entered last at the end."""
 
-    def enter(self, at: int, position: int) -> Second:
-        """Return the second *at*, which the line at *position* is in."""
-        current, other = self.current, self.other
-        if at == current.at:
-            return current
-        if other is not None and at == other.at:
-            self.current, self.other = other, current
-        else:
-            self.current, self.other = Second(at, position), current if current.at >= 0 else None
+    def enter(self, at: int | bytes, position: int) -> Second:
+        """Return the second *at* (microseconds, or a stamp as it stands there), which the line at *position* is in."""
+        if at != self.current.at:
+            self.current = self._latest.pop(at) if at in self._latest else Second(at, position)
+            self._latest[at] = self.current
+            if len(self._latest) > _SECONDS:
+                del self._latest[next(iter(self._latest))]
         return self.current
 
     def anchor(self) -> int:
         """Return the position from which reading again gives the same numbers."""
-        if self.other is None:
-            return self.current.entered
-        return min(self.current.entered, self.other.entered)
+        return min((second.entered for second in self._latest.values()), default=self.current.entered)

@@ -5,6 +5,10 @@ from typing import Final
 from producers.batching import Batching, Bucket, HostBuckets
 from producers.relevance import Relevance
 
+MOST_PROGRAM: Final = 128
+MOST_HOST: Final = 255
+"""Bytes of a program's and a host's name; what is longer is none, and cut."""
+
 _MOST: Final = 20_000
 """Processes remembered; a log that has more of them at a time only pays for asking again."""
 
@@ -12,7 +16,7 @@ _MOST: Final = 20_000
 class Origin:
     """A process on a host."""
 
-    __slots__ = ("bucket", "host", "pid", "program", "relevant")
+    __slots__ = ("bucket", "host", "name", "pid", "program", "relevant")
 
     def __init__(self, host: HostBuckets, program: str, pid: int, *, relevant: bool) -> None:
         """See `Origins.of`."""
@@ -23,6 +27,8 @@ class Origin:
         """Whether its lines are Postfix's."""
         self.bucket: Final[Bucket] = host.bucket_of(program, pid, b"")
         """The batch of its lines that name no queue id."""
+        self.name: Final = hash((host.name, program, pid))
+        """Tells it from others, in this process of Python."""
 
 
 class Origins:
@@ -44,8 +50,8 @@ class Origins:
         if len(self.known) >= _MOST:
             self.known.clear()
             self._batching.forget_hosts()
-        name = _text(program)
-        buckets = self._batching.of_host(_text(host) or self._host)
+        name = _text(program)[:MOST_PROGRAM]
+        buckets = self._batching.of_host(_text(host)[:MOST_HOST] or self._host)
         origin = self.known[key] = Origin(buckets, name, pid, relevant=not name or self._relevance(name))
         return origin
 

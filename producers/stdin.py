@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from producers.blocks import BLOCK, Block, Blocks, Overlong
+from producers.blocks import BLOCK, Blocks
 from producers.channel import Channel
 from producers.clock import Clock
 from producers.intake import Intake
@@ -68,21 +68,15 @@ class _Source:
         for piece in _pieces(run, self._channel, stream, stop):
             done += len(piece)
             for found in blocks.feed(piece):
-                self._take(found)
+                self.intake.feed(found)
             run.read(self._channel)
             run.tick(self._channel)
             run.tell(Progress(self.intake.counts().lines, done))
         last = blocks.end()
         if last is not None:
-            self._take(last)
+            self.intake.feed(last)
         self._channel.mark()
         run.tell(Progress(self.intake.counts().lines, done, done), last=True)
-
-    def _take(self, found: Block | Overlong) -> None:
-        if isinstance(found, Block):
-            self.intake.take(found.lines)
-        else:
-            self.intake.take_overlong(found)
 
     def _position(self) -> StreamPosition:
         base, counts = self._base, self.intake.counts()

@@ -39,8 +39,16 @@ class FilePosition(msgspec.Struct, frozen=True, kw_only=True, tag="file", omit_d
     """Where the next line begins."""
     anchor: int
     """Where reading begins again so as to number identical lines as before: lines before `offset` are not sent."""
+    tail_length: int = 0
+    """How many of the bytes before `offset` `tail_digest` covers; 0 for none."""
+    tail_digest: str = ""
+    """BLAKE2b-128 of those bytes: a file that lost its end in a crash, and grew again, is another one."""
+    modified: int = 0
+    """When the file was last written to, as far as it was read: microseconds since 1970; 0 where that is not known."""
     year: int = 0
     """Year of the last line, for timestamps that have none; 0 where lines tell it."""
+    left: int = 0
+    """Day (proleptic Gregorian ordinal) from which the year went up last, while lines may turn back to it; 0: none."""
     lines: int = 0
     """Lines read so far (these three run over all files of the source)."""
     ignored: int = 0

@@ -52,6 +52,28 @@ CASES: dict[str, tuple[dict[str, object], list[tuple[str, str | None]]]] = {
             ("Jan  1 00:00:01", "2020-01-01 00:00:01"),
         ],
     ),
+    "a machine that had not been told the time yet does not move the year": (
+        {"year": 2026},
+        [
+            ("Nov 23 06:00:00", "2026-11-23 06:00:00"),
+            ("Jan  1 00:00:12", "2027-01-01 00:00:12"),
+            ("Nov 23 06:00:01", "2026-11-23 06:00:01"),
+            ("Jan  1 00:00:12", "2027-01-01 00:00:12"),
+            ("Nov 24 06:00:02", "2026-11-24 06:00:02"),
+            ("Dec 31 23:00:00", "2026-12-31 23:00:00"),
+            ("Jan  1 00:00:00", "2027-01-01 00:00:00"),
+            ("Mar 15 00:00:00", "2027-03-15 00:00:00"),
+        ],
+    ),
+    "a log that says nothing for weeks after New Year lives on all the same": (
+        {"year": 2027},
+        [
+            ("Dec 31 23:59:59", "2027-12-31 23:59:59"),
+            ("Jan  1 00:00:00", "2028-01-01 00:00:00"),
+            ("Feb 29 00:00:00", "2028-02-29 00:00:00"),
+            ("Nov 30 00:00:00", "2028-11-30 00:00:00"),
+        ],
+    ),
     "a small jump back is no new year": (
         {"year": 2020},
         [
@@ -121,3 +143,22 @@ def test_an_offset_is_taken_as_it_stands(zone: bytes, hour: int) -> None:
 
 def test_an_offset_beyond_a_day_is_no_time() -> None:
     assert Clock(UTC, now=NOW).at(b"2026-11-23T12:00:00", b"+99:00") is None
+
+
+def test_a_clock_that_takes_over_turns_back_to_the_same_day() -> None:
+    first = Clock(UTC, now=NOW, year=2026)
+    for stamp in (b"Nov 23 06:00:00", b"Jan  1 00:00:12"):
+        first.at(stamp, b"")
+
+    second = Clock(UTC, now=NOW, year=first.year, left=first.left)
+    second.at(b"Jan  1 00:00:12", b"")
+
+    assert second.at(b"Nov 23 06:00:01", b"") == first.at(b"Nov 23 06:00:01", b"")
+    assert second.year == first.year == 2026
+
+
+def test_a_stamp_with_a_zone_may_lack_the_year() -> None:
+    clock = Clock(ZoneInfo("Europe/Berlin"), now=NOW)
+
+    assert clock.at(b"Nov 23 06:28:35", b"Z") == 1_795_415_315_000_000
+    assert clock.at(b"Nov 23 07:28:35", b"+0100") == 1_795_415_315_000_000

@@ -148,6 +148,107 @@ def test_a_line_that_says_again_stands_for(name: str, cut: bool) -> None:  # noq
     assert taken.intake.counts().ignored == ignored
 
 
+def test_times_of_other_programs_are_nobodys() -> None:
+    router = b"Jan  1 00:00:12 gw kernel: booting\n"
+    odd = b"Jan  1 00:00:12 gw last message repeated 2 times\n"
+    taken = Taken().take(FIRST + b"lost\n" + router + odd + router + FIRST + b"lost\n" + b"no frame\n")
+
+    assert [(line.text, line.number, line.time) for line in sorted(taken.lines(), key=lambda line: line.text)] == [
+        (b"lost", 0, TIME), (b"lost", 1, TIME), (b"no frame", 0, TIME),
+    ]  # fmt: skip
+    assert taken.intake.clock.year == 2026
+    assert taken.intake.counts()[:4] == (7, 3, 4, 0)
+
+
+def test_the_anchor_moves_on_with_lines_of_other_programs() -> None:
+    others = b"".join(f"Nov 23 06:{m:02}:{s:02} mx1 cron[1]: x\n".encode() for m in range(30, 40) for s in range(60))
+    taken = Taken().take(FIRST + b"lost\n", others)
+
+    assert taken.intake.offset - taken.intake.numbering.anchor() < 1000
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_lines_that_are_told_to_be_repeated_number_on(end: bytes) -> None:
+    taken = Taken().take(
+        FIRST + b"lost" + end + FIRST + b"message repeated 2 times: [ lost]" + end + FIRST + b"lost" + end
+    )
+
+    assert sorted(line.number for line in taken.lines()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"log":"2026-11-23T06:28:35+00:00 mx1 postfix/smtpd[42]: lost\\n","time":"2026-11-23T06:28:35.%d00Z"}\n',
+        b"2026-11-23T06:28:35.%d00000000Z stdout F 2026-11-23T06:28:35+00:00 mx1 postfix/smtpd[42]: lost\n",
+    ],
+)
+def test_lines_that_differ_by_the_stamp_of_a_container_engine_alone_are_numbered(line: bytes) -> None:
+    taken = Taken().take(line % 1 + line % 2)
+
+    assert sorted((raw.time, raw.number) for raw in taken.lines()) == [(TIME, 0), (TIME, 1)]
+
+
+def test_hosts_whose_clocks_differ_number_their_lines_apart() -> None:
+    lines = [b"Nov 23 06:28:%02d mx%d postfix/smtpd[42]: lost\n" % (5 * host, host) for host in range(1, 9)]
+    taken = Taken().take(b"".join(lines) * 3)
+
+    assert sorted(line.number for line in taken.lines()) == [0] * 8 + [1] * 8 + [2] * 8
+
+
+def test_a_stamp_with_an_impossible_zone_has_the_time_of_the_line_before_wherever_blocks_are_cut() -> None:
+    first = b"2026-11-23T06:28:35.25Z mx1 postfix/smtpd[42]: one\n"
+    wrong = b"2026-11-23T06:28:35.5+99:00 mx1 postfix/smtpd[42]: two\n"
+
+    for taken in (Taken().take(first + wrong), Taken().take(first, wrong)):
+        assert {line.time for line in taken.lines()} == {TIME + 250_000}
+
+
+def test_a_line_that_is_too_long_is_one_in_a_block_too() -> None:
+    data = b'[x@1 y="' + b"z" * 70_000 + b'"]'
+    long = b"<22>1 2026-11-23T06:28:35Z mx1 postfix/smtpd 42 - " + data + b" lost\n"
+    short = b"<22>1 2026-11-23T06:28:35Z mx1 postfix/smtpd 42 - - lost\n"
+    taken = Taken().take(short + long + short)
+
+    assert taken.intake.counts()[:4] == (3, 2, 0, 1)
+    assert taken.intake.offset == len(short + long + short)
+
+
+def test_numbers_begin_anew_amid_a_block_where_a_second_has_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.intake.MOST_LINES", 50)
+    monkeypatch.setattr("producers.numbering.MOST_LINES", 50)
+    lines = [FIRST + b"%d\n" % (n % 60) for n in range(240)]
+
+    def numbers(*blocks: bytes) -> list[tuple[bytes, int]]:
+        return sorted((line.text, line.number) for line in Taken().take(*blocks).lines())
+
+    assert numbers(b"".join(lines)) == numbers(*lines)
+    assert numbers(b"".join(lines)) == numbers(b"".join(lines[:130]), b"".join(lines[130:]))
+
+
+def test_nuls_before_a_line_cost_nothing_wherever_pieces_are_cut() -> None:
+    content = FIRST + b"one\n" + b"\0" * 100_000 + FIRST + b"two\n" + FIRST + b"three\n"
+    for size in (10_000, 65_536, 65_600, len(content)):
+        taken, blocks = Taken(), Blocks(65_536)
+        for start in range(0, len(content), size):
+            for found in blocks.feed(content[start : start + size]):
+                taken.intake.feed(found)
+        taken.batching.close_all()
+        assert sorted(line.text for line in taken.lines()) == [b"one", b"three", b"two"]
+        assert taken.intake.offset == len(content)
+        assert taken.dead == []
+
+
+def test_a_line_that_says_again_looks_back_no_further_than_one_that_was_too_long() -> None:
+    before, long = FIRST + b"lost\n", FIRST + b"x" * 5000 + b"\n"
+
+    for taken in (
+        Taken(max_line_bytes=4096).take(before + long + LAST),
+        Taken(max_line_bytes=4096).take(before, long, LAST),
+    ):
+        assert taken.intake.counts()[:4] == (3, 1, 1, 1)
+
+
 def test_a_line_that_says_again_of_one_that_was_too_long_is_ignored() -> None:
     taken = Taken().take(FIRST + b"lost\n")
     taken.intake.take_overlong(Overlong(b"x", 70_000))
@@ -315,10 +416,7 @@ def test_whatever_bytes_come_in_whatever_pieces_every_line_is_accounted_for(cont
     if (last := blocks.end()) is not None:
         found.append(last)
     for part in found:
-        if isinstance(part, Overlong):
-            taken.intake.take_overlong(part)
-        else:
-            taken.intake.take(part.lines)
+        taken.intake.feed(part)
     taken.batching.close_all()
 
     counts = taken.intake.counts()

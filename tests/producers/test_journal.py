@@ -252,6 +252,24 @@ def test_a_message_that_is_too_long_becomes_a_dead_letter(settings: Settings, wr
     assert (letter.length, summary.dead) == (100_000, 1)
 
 
+def test_names_and_process_ids_that_are_none_stop_nobody(settings: Settings, written: Any, make: Any) -> None:
+    long = b"x" * 300_000
+    odd = [
+        entry(2, b"AB12CD34EF: long", SYSLOG_IDENTIFIER=long.decode()),
+        entry(3, b"AB12CD34EF: digits", _PID="", SYSLOG_PID="9" * 5000),
+        entry(4, b"AB12CD34EF: many", _PID="", SYSLOG_PID="9" * 20),
+    ]
+    make("a", entry(1), *odd, entry(5))
+
+    read(settings, make)
+
+    found = written.lines()
+    assert [line.text for line in found] == [text_of(1), b"AB12CD34EF: long", b"AB12CD34EF: digits",
+                                             b"AB12CD34EF: many", text_of(5)]  # fmt: skip
+    assert [line.pid for line in found] == [77, 77, 0, 0, 77]
+    assert max(len(line.program) for line in found) == 128
+
+
 def test_an_empty_journal_is_an_error_that_says_what_it_may_be(settings: Settings, make: Any) -> None:
     with pytest.raises(ConfigurationError, match="is it empty, or is this user not in the group systemd-journal"):
         read(settings, make)

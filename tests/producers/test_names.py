@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.identity import rotated
 from producers.relevance import Relevance
+from producers.rotation import put_aside
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_files_put_aside_are_found_by_their_names(tmp_path: Path) -> None:
     for name in ["mail.log", "mail.log.bak", "mail.log.gz", "mail.logs.1", "mail.err.1", "mail.log.1.swp", *aside]:
         (tmp_path / name).touch()
 
-    assert {file.name for file in rotated(tmp_path / "mail.log")} == set(aside)
+    assert {file.name for file in put_aside(tmp_path / "mail.log")} == set(aside)
