@@ -37,6 +37,8 @@ def some_mail(mail: Any) -> None:
     mail.both("RELEASED", "f@three.test", "deferred", held_at=5.0, released_at=6.0)
     mail.message("HELD2", held_at=5.0)
     mail.message("REFUSED", rejected_at=1.0, queued_at=None, reject_reason="spam")
+    mail.message("SPAM", rejected_at=1.0, attempted_at=1.0, queued_at=None, reject_reason="spam")
+    mail.delivery("SPAM", "k@three.test", "rejected", reason="spam")
     mail.message("DISCARDED", discarded_at=1.0, queued_at=None)
     mail.message("CANCELLED", queued_at=None, client_name="c.test")
     mail.message("DROPPED")
@@ -58,15 +60,15 @@ def test_volume_is_counted_by_hour_and_host(mail: Any, reading: Any) -> None:
     mail.rejection("x@y.test", after=2 * HOUR, host="mx2")
     mail.rejection("x@y.test", after=2 * HOUR, host="mx2", action="reject_warning", digest="w")
     totals = statistics.totals(reading, DAY)
-    assert (totals.messages, totals.bytes, totals.refused) == (16, 1500, 3)
+    assert (totals.messages, totals.bytes, totals.refused) == (17, 1500, 4)
     hours = statistics.series(reading, window(NOON, NOON + timedelta(hours=3)), "hour")
     assert [(moment.at, moment.messages, moment.refused) for moment in hours] == [
-        (NOON, 15, 2), (NOON + timedelta(hours=1), 0, 0), (NOON + timedelta(hours=2), 1, 1)
+        (NOON, 16, 3), (NOON + timedelta(hours=1), 0, 0), (NOON + timedelta(hours=2), 1, 1)
     ]  # fmt: skip
     days = statistics.series(reading, DAY, "day")
-    assert [moment.messages for moment in days] == [0, 16, 0]
+    assert [moment.messages for moment in days] == [0, 17, 0]
     assert [(one.host, one.messages, one.sent) for one in statistics.hosts(reading, DAY)] == [
-        ("mx1", 15, 7), ("mx2", 1, 1)
+        ("mx1", 16, 7), ("mx2", 1, 1)
     ]  # fmt: skip
     assert statistics.totals(reading, window(DAY.since, DAY.until, "mx2")).messages == 1
 
@@ -117,7 +119,7 @@ def test_reasons_and_clients_of_rejections(mail: Any, reading: Any) -> None:
         )
     mail.rejection("x@y.test", after=9, client_address="192.0.2.8", action="hold")
     assert [(one.action, one.reason, one.count) for one in statistics.reject_reasons(reading, DAY)] == [
-        ("reject", "spam", 4), ("hold", "", 1), ("reject", "unknown-user", 1)
+        ("reject", "spam", 5), ("hold", "", 1), ("reject", "unknown-user", 1)
     ]  # fmt: skip
     assert offenders.refused_clients(reading, DAY) == [offenders.RefusedClient("192.0.2.7", "c2.test", 3)]
 
