@@ -6,6 +6,8 @@ import msgspec
 
 NULL_SENDER: Final = "<>"
 
+_FOLDED: Final = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}  # they are COLLATE "C"
+
 
 class Asked(msgspec.Struct, frozen=True):
     """What an address must be."""
@@ -21,7 +23,7 @@ def spellings(address: str) -> list[str]:
     Domains don't care about case, and hardly any mail system does in the part before the ``@``.
     """
     local, at, domain = address.rpartition("@")
-    return list(dict.fromkeys([address, local + at + domain.lower(), address.lower()]))
+    return list(dict.fromkeys([address, local + at + folded(domain), folded(address), address.lower()]))
 
 
 def asked(text: str) -> Asked:
@@ -34,11 +36,16 @@ def asked(text: str) -> Asked:
     if "*" in address:
         return Asked("pattern", (like(address),))
     if address.startswith("@"):
-        return Asked("domain", (address[1:].lower(),))
+        return Asked("domain", (folded(address[1:]),))
     return Asked("whole", tuple(spellings(address)))
+
+
+def folded(text: str) -> str:
+    """Return *text* with A to Z in lower case and all else as it is: as PostgreSQL's lower() of the columns does."""
+    return text.translate(_FOLDED)
 
 
 def like(pattern: str) -> str:
     """Return *pattern*, whose ``*`` stands for anything, as a LIKE pattern in lower case."""
-    escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = folded(pattern).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%")

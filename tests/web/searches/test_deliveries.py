@@ -167,6 +167,17 @@ def test_the_side_from_which_a_search_begins_changes_nothing(
     assert [recipient for _, _, _, recipient, _ in found_keys] == there
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["Özgür@MÜNCHEN.example", "özgür@münchen.example", "@MÜNCHEN.example", "@MÜNCHEN.EXAMPLE", "Özg*", "*ZGÜR@*"],
+)
+def test_letters_of_any_alphabet_are_found_as_they_stand(reading: "Connection", mail: Any, asked: str) -> None:
+    mail.both("A1", "Özgür@MÜNCHEN.example")
+    mail.both("A2", "özgür@münchen.example")
+
+    assert ("A1>" in "".join(found(reading, recipient=asked))) == (asked not in {"özgür@münchen.example", "*ZGÜR@*"})
+
+
 def test_values_never_become_sql() -> None:
     evil = "x'; DROP TABLE delivery_to; --{} %s"
     asked = DeliverySearch(
