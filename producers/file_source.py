@@ -13,7 +13,7 @@ from producers.blocks import BLOCK, Blocks
 from producers.channel import Channel
 from producers.clock import Clock
 from producers.compression import LogText, UnreadableError
-from producers.identity import HEAD, TAIL, digest_of
+from producers.identity import HEAD, TAIL, digest_of, state_of
 from producers.intake import Counts, Intake
 from producers.publishing import Publisher, StoppedError
 from producers.rotation import Part, put_aside, remaining
@@ -72,8 +72,8 @@ class FileSource:
         self._ahead = b""
         self._modified = 0
         self._begun_empty = False
-        self._at_path = False
-        """Whether the file at the path is, or was, the one that is read."""
+        self._part: Path | None = None
+        """Which file is, or was last, open."""
         self._before = self.base
         """Where the file before ended, or an earlier run: it counts until a byte of the next file was read."""
         self._finished: set[tuple[int, ...]] = set()
@@ -133,7 +133,7 @@ class FileSource:
             except (OSError, UnreadableError) as error:
                 self.close()
                 raise ConfigurationError(f"{part.path} cannot be read: {error}") from None
-            self._at_path = part.path == self.path
+            self._part = part.path
             return True
         return False
 
@@ -165,13 +165,14 @@ class FileSource:
             self._intake.offset -= 1
         else:
             self._intake.offset += self._blocks.unfinished
-        self._finish()
+        assert self.text is not None
+        self._finish(whole=self.text.compression is not None or self.text.status().st_size <= self._read)
 
     def leave(self, error: UnreadableError) -> None:
         """Leave the rest of the file out, which cannot be read, and close it. Raises as Publisher.send."""
         log.warning("the rest of a file cannot be read and is left out; get a good copy of it and feed that",
-                    file=str(self.path), reason=str(error))  # fmt: skip
-        self._finish()
+                    file=str(self._part), reason=str(error))  # fmt: skip
+        self._finish(whole=True)
 
     def change(self) -> Change:
         """Tell what became of the path while its file was read."""
@@ -180,13 +181,13 @@ class FileSource:
             now = self.path.stat()
         except OSError:
             return "gone"
-        status = self.text.status()
+        status, plain = self.text.status(), self.text.compression is None
         if (now.st_dev, now.st_ino) != (status.st_dev, status.st_ino):
             # While the new file is empty, its writer may still have the old one.
             return "replaced" if now.st_size else "gone"
-        if self._is_another() or (self.text.compression is None and status.st_size < self._read):
+        if self._is_another() or (plain and status.st_size < self._read):
             return "truncated"
-        if status.st_size == self._read and self.text.modified() > self._modified:
+        if plain and status.st_size == self._read and self.text.modified() > self._modified:
             return "truncated"  # it may have grown before, and have been copied: nothing else shows that
         if self._begun_empty and status.st_size and not self._read:
             self._begun_empty = False
@@ -208,7 +209,7 @@ class FileSource:
 
     def has_more(self) -> bool:
         """Tell whether the file that is open was put aside, so that others come after it."""
-        return not self._at_path
+        return self._part != self.path
 
     def bytes_done(self) -> int:
         """Return how much of the open file, as it lies on the disk, was read."""
@@ -220,10 +221,11 @@ class FileSource:
         return self.text.compression is None and self.text.head(len(self._head)) != self._head
 
     def _next_part(self, *, again: bool) -> Part | None:
-        if self._at_path and not again and _state(self.path) in self._finished:
+        was_read = self._part == self.path and not again
+        if was_read and _state(self.path) in self._finished:
             return None
         found = remaining(self.path, self._before)
-        if self._at_path and not again and found.parts[0] == (self.path, self._before):
+        if was_read and found.parts[0] == (self.path, self._before):
             return None  # what was appended since is for the next run
         left = [part for part in found.parts if _state(part.path) not in self._finished]
         self._tell([part.path for part in left if part.path != self.path], known=found.known)
@@ -239,10 +241,12 @@ class FileSource:
             self._lost = self._before
         self._told.update(aside)
 
-    def _finish(self) -> None:
+    def _finish(self, *, whole: bool) -> None:
+        """Close the file; where it was not read *whole*, it is looked at again."""
         assert self.text is not None
         self.channel.mark()
-        self._finished.add(_state_of(self.text.status()))
+        if whole:
+            self._finished.add(state_of(self.text.status()))
         self._before = self.position()
         self.close()
 
@@ -295,10 +299,6 @@ class FileSource:
 
 def _state(path: Path) -> tuple[int, ...]:
     try:
-        return _state_of(path.stat())
+        return state_of(path.stat())
     except OSError:
         return ()
-
-
-def _state_of(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
