@@ -48,11 +48,11 @@ CROSS JOIN LATERAL (
         -- What has a parent came from a daemon of this host: no client and no command brought it.
         AND (part.parent_queue_id IS NULL OR part.origin > 0 OR m.origin < 2)
         AND CASE part.origin
-            -- A line of a message that no line began, read once more after its end, is its own.
+            -- A line of a message that no line began, read once more after its end, is its own. Until then the stage may
+            -- take the message back for one that begins better, and what had joined it would go with it.
             WHEN 0 THEN m.origin > 0 OR (
                 m.arrived_at < part.arrived_at
-                AND part.arrived_at
-                    <= greatest(m.arrived_at + interval '5 seconds', m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at)
+                AND part.arrived_at <= greatest(m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at)
             )
             ELSE m.origin = 2 AND (m.queued_at IS NULL OR m.queued_at >= part.arrived_at - interval '5 seconds')
         END

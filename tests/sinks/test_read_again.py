@@ -1,11 +1,13 @@
 """Logs that are read again in part, or in another order: what was withdrawn, or joined before, costs no other row."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.deliveries import delivery_key, message_key
 from sinks.writing import Writer
 from tests.sinks.test_part_rows import OTHER_LINES, lines_of, merged, stored
 from tests.streams.histories import Line, histories
@@ -94,6 +96,32 @@ def test_the_rows_are_those_of_the_log_read_once_and_in_order(
     rows = told(writer, query, topics, in_order, ends=False)
     for ends in (False, True):
         assert told(writer, query, topics, other, ends=ends) == rows
+
+
+def test_a_part_waits_for_a_message_that_no_better_beginning_can_take_away(
+    writer: Writer, query: Any, topics: Any, rows: Any
+) -> None:
+    def moment(seconds: int) -> str:
+        return f"2026-11-23T12:{seconds // 60:02}:{seconds % 60:02}.000000Z"
+
+    def both(at: int, origin: int, status: str, **message: Any) -> tuple[Any, Any]:
+        tried = moment(message.pop("tried", at))
+        return (
+            rows.message(moment(at), origin=origin, attempted_at=tried, **message),
+            rows.delivery(moment(at), origin=origin, status=status, last_attempt_at=tried, first_attempt_at=tried),
+        )
+
+    end, guess = both(609, 0, "sent", removed_at=moment(610)), both(608, 0, "deferred")
+    better = rows.batch(*both(0, 2, "deferred", tried=608, queued_at=moment(2)))
+    for topic, key in ((topics.delivery_from, message_key(guess[0])), (topics.delivery_to, delivery_key(guess[1]))):
+        better.add(topics, topic.name, key, None)
+    for batch in (rows.batch(*end), rows.batch(*guess), better):
+        writer.write(batch, {})
+
+    assert query("SELECT status, attempts FROM delivery_to") == [("sent", 2)]
+    assert query("SELECT arrived_at, removed_at IS NOT NULL FROM delivery_from") == [
+        (datetime(2026, 11, 23, 12, tzinfo=UTC), True)
+    ]
 
 
 def test_a_bounce_whose_id_a_client_had_before_is_the_one_that_has_a_parent(
