@@ -13,10 +13,10 @@ from producers.blocks import BLOCK, Blocks
 from producers.channel import Channel
 from producers.clock import Clock
 from producers.compression import LogText, UnreadableError
-from producers.identity import HEAD, TAIL, digest_of, state_of
+from producers.identity import HEAD, TAIL, digest_of
 from producers.intake import Counts, Intake
 from producers.publishing import Publisher, StoppedError
-from producers.rotation import Part, put_aside, remaining
+from producers.rotation import Part, Succession
 from schemas.errors import ConfigurationError
 from schemas.raw import FilePosition, Position
 from schemas.settings import Settings
@@ -76,10 +76,7 @@ class FileSource:
         """Which file is, or was last, open."""
         self._before = self.base
         """Where the file before ended, or an earlier run: it counts until a byte of the next file was read."""
-        self._finished: set[tuple[int, ...]] = set()
-        """Files that were read to their end, as they were then."""
-        self._told: set[Path] = set()
-        self._lost: FilePosition | None = None
+        self._succession = Succession(self.path)
 
     @property
     def clock(self) -> Clock:
@@ -191,7 +188,7 @@ class FileSource:
             return "truncated"  # it may have grown before, and have been copied: nothing else shows that
         if self._begun_empty and status.st_size and not self._read:
             self._begun_empty = False
-            if any(_state(path) not in self._finished for path in put_aside(self.path, since=self._modified)):
+            if self._succession.missed(self._modified):
                 return "truncated"  # what comes now is not what came first
         return "none"
 
@@ -222,31 +219,18 @@ class FileSource:
 
     def _next_part(self, *, again: bool) -> Part | None:
         was_read = self._part == self.path and not again
-        if was_read and _state(self.path) in self._finished:
+        if was_read and self._succession.was_finished(self.path):
             return None
-        found = remaining(self.path, self._before)
-        if was_read and found.parts[0] == (self.path, self._before):
-            return None  # what was appended since is for the next run
-        left = [part for part in found.parts if _state(part.path) not in self._finished]
-        self._tell([part.path for part in left if part.path != self.path], known=found.known)
-        return left[0] if left else None
-
-    def _tell(self, aside: list[Path], *, known: bool) -> None:
-        """Say which files come before that at the path, once for each."""
-        if known and not self._told.issuperset(aside):
-            log.info("the log was rotated", file=str(self.path), first=[str(file) for file in aside])
-        elif not known and self._before is not None and self._before.head_length and self._before != self._lost:
-            log.warning("the file that was read last is gone, or is another one now; reading all that was written "
-                        "to since", files=[str(file) for file in (*aside, self.path)])  # fmt: skip
-            self._lost = self._before
-        self._told.update(aside)
+        part = self._succession.next(self._before)
+        # What was appended to the path's file since is for the next run.
+        return None if was_read and part == (self.path, self._before) else part
 
     def _finish(self, *, whole: bool) -> None:
         """Close the file; where it was not read *whole*, it is looked at again."""
         assert self.text is not None
         self.channel.mark()
         if whole:
-            self._finished.add(state_of(self.text.status()))
+            self._succession.finish(self.text.status())
         self._before = self.position()
         self.close()
 
@@ -295,10 +279,3 @@ class FileSource:
             self.channel.silent = False
             self._intake.restore(counts)
         self._already = self._blocks.unfinished
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    try:
-        return state_of(path.stat())
-    except OSError:
-        return ()

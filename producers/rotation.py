@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from producers.identity import is_at
+from producers.identity import is_at, state_of
 from schemas.raw import FilePosition
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -32,6 +32,47 @@ class _Aside(NamedTuple):
     length: int
     path: Path
     inode: tuple[int, int]
+
+
+class Succession:
+    """Which file of a log comes next, for one run."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing was read yet of the log at *path*."""
+        self._path = path
+        self._finished: set[tuple[int, ...]] = set()
+        """Files that were read to their end, as they were then."""
+        self._told: set[Path] = set()
+        self._lost: FilePosition | None = None
+
+    def next(self, before: FilePosition | None) -> Part | None:
+        """Return what is to be read after *before*; None where all of it was read."""
+        found = remaining(self._path, before)
+        left = [part for part in found.parts if not self.was_finished(part.path)]
+        aside = [part.path for part in left if part.path != self._path]
+        if found.known and not self._told.issuperset(aside):
+            log.info("the log was rotated", file=str(self._path), first=[str(file) for file in aside])
+        elif not found.known and before is not None and before.head_length and before != self._lost:
+            log.warning("the file that was read last is gone, or is another one now; reading all that was written "
+                        "to since", files=[str(file) for file in (*aside, self._path)])  # fmt: skip
+            self._lost = before
+        self._told.update(aside)
+        return left[0] if left else None
+
+    def finish(self, status: os.stat_result) -> None:
+        """Say that the file with this *status* was read to its end: it is not looked at again unless it changes."""
+        self._finished.add(state_of(status))
+
+    def was_finished(self, path: Path) -> bool:
+        """Tell whether the file at *path* was read to its end and is as it was then."""
+        try:
+            return state_of(path.stat()) in self._finished
+        except OSError:
+            return False
+
+    def missed(self, since: int) -> bool:
+        """Tell whether a file that was put aside and written to *since* (microseconds) was not read."""
+        return not all(map(self.was_finished, put_aside(self._path, since=since)))
 
 
 class Remaining(NamedTuple):
