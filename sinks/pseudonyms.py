@@ -47,6 +47,15 @@ _quoted: Final = re.compile(
     rf"|(?P<ip>(?<![\w.])(?:{_IPV4})(?!\w|\.\w)|(?<![\w:.])(?:{_IPV6})(?![\w:.]))"
 )
 
+_before_address: Final = re.compile(
+    # The parameter of a page, what follows a path, or a field of a record: nobody's local part has these.
+    r"(?:(?:.*[`{|?](?:.*&)?|/.*[/&])['=]*(?:[A-Za-z_][\w-]*=)?"
+    # Quotes, and the word before a plain name; ``anna=example.org`` is a name as VERP writes it.
+    r"|['=/}]*(?:(?:id|user|from|to|rcpt|mail|email)=|[A-Za-z_]\w*=(?=[^=.]*\Z))?)['`{|]*",
+    re.DOTALL,
+)
+"""What stands before an address without a blank, of the characters that an address may have: ``'``, ``/?id=``."""
+
 
 class Pseudonyms:
     """Puts pseudonyms into rows that arrived before a day."""
@@ -136,7 +145,19 @@ class Pseudonyms:
 
     def text(self, text: str) -> str:
         """Return a text that a server said, with pseudonyms for the addresses and clients that it quotes."""
-        return _quoted.sub(self._stand_in, text)
+        done = None
+        while text != done:  # what a pseudonym stands beside may read as something else then
+            done, text = text, self._with_stand_ins(text)
+        return text
+
+    def _with_stand_ins(self, text: str) -> str:
+        parts, start = [], 0
+        while found := _quoted.search(text, start):
+            parts += [text[start : found.start()], self._stand_in(found)]
+            start = found.end()
+            if found.lastgroup == "address":  # behind it one may begin: ``anna@example.org|bob@example.org``
+                text, start = text[start:], 0
+        return "".join([*parts, text[start:]])
 
     def _address(self, name: str) -> str:
         local, at, domain = name.rpartition("@")
@@ -199,7 +220,10 @@ class Pseudonyms:
         found = match[0]
         kind = match.lastgroup
         if kind == "address":
-            return self.address(found)
+            local = found.rpartition("@")[0]
+            before = _before_address.match(local)
+            start = before.end() if before is not None and not found.startswith('"') else 0
+            return found if start == len(local) else found[:start] + self.address(found[start:])
         if kind == "verp":
             local, _, domain = found.rpartition("=")
             return found if _is_made(local) else f"{self._made(f'{local}@{domain}')}={domain.lower()}"

@@ -1,6 +1,7 @@
 """A pseudonym stands for a person wherever one is named, always the same, and a pseudonym's is itself."""
 
 import hashlib
+import time
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,15 @@ def test_an_ip_address_becomes_its_network(address: str, becomes: str) -> None:
         ("Anna@Example.ORG.", f"{ANNA}@example.org."),
         ('no "a b"@x.test here', "no " + made('"a b"@x.test') + "@x.test here"),
         ("seen anna=example.org today", f"seen {ANNA}=example.org today"),
+        ("User 'anna@example.org' unknown", f"User '{ANNA}@example.org' unknown"),
+        ("`anna@example.org` {anna@example.org}", f"`{ANNA}@example.org` {{{ANNA}@example.org}}"),
+        ("see http://spf.test/?id=anna@example.org;ip=1", f"see http://spf.test/?id={ANNA}@example.org;ip=1"),
+        ("http://spf.test/a/b?x=1&to=anna@example.org", f"http://spf.test/a/b?x=1&to={ANNA}@example.org"),
+        ("550|anna@example.org|user=anna@example.org", f"550|{ANNA}@example.org|user={ANNA}@example.org"),
+        ("'\"a b\"@x.test'", "'" + made('"a b"@x.test') + "@x.test'"),
+        ("o'neil@example.org", made("o'neil@example.org") + "@example.org"),
+        ("anna=example.org@l.test", f"{made('anna=example.org@l.test')}@l.test"),
+        ("prvs=1a=anna@example.org", f"{made('prvs=1a=anna@example.org')}@example.org"),
         ("delay=0.5 size=12", "delay=0.5 size=12"),
         ("b+anna=example.org@l.test", f"{made('b+anna=example.org@l.test')}@l.test"),
         (
@@ -115,7 +125,7 @@ PIECES = st.sampled_from(
     [
         "anna", "@", "example.org", "=", "<", ">", "[", "]", '"', "'", " ", ".", ":", "192.0.2.7", "2001:db8::7", "::1",
         "~", "~0123456789abcdef0123", "~0123456789abcdef0123@x.test", "user ", "pc.isp.test", "é", "\u0130", "#", "+",
-        "word " * 30, "\t", "\\", "::ffff:", "0", "a" * 70,
+        "word " * 30, "/", "?id=", "{", "`", "|", "&", "\t", "\\", "::ffff:", "0", "a" * 70,
     ]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=30).map("".join)
@@ -127,6 +137,19 @@ def delivery(text: str = "", at: str = AT, **fields: str) -> DeliveryTo:
         **{"host": "mx1", "queue_id": "A1", "arrived_at": AT, "recipient": "anna@example.org"} | fields,
         last_attempt_at=at, first_attempt_at=at, status="deferred", reply=text,
     )  # fmt: skip
+
+
+@given(TEXTS)
+def test_a_text_with_pseudonyms_has_none_anew(text: str) -> None:
+    pseudonyms = Pseudonyms(digest, "2026-11-23")
+    assert pseudonyms.text(done := pseudonyms.text(text)) == done
+
+
+@pytest.mark.parametrize("piece", ["'", "=", "/", "a=", "/a&", "?a", '\'"a"@b', "a'", "@", "|", "a@b=", "a=b.cc"])
+def test_no_text_takes_long(pseudonyms: Pseudonyms, piece: str) -> None:
+    began = time.process_time()
+    pseudonyms.text(piece * (20_000 // len(piece)) + "@example.org")
+    assert time.process_time() - began < 2
 
 
 @given(TEXTS, TEXTS, NAMES, NAMES)
