@@ -71,7 +71,10 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
     first = first_whole_day(there.since)
     if first > datetime.now(UTC).date():
         raise ConfigurationError(f"schema {schema} holds no whole day (UTC) yet: the first would be {first}")
-    _take_names(settings, schema)
+    live = settings.database.schema_name
+    with connected(settings, "swap tables in") as connection, connection, connection.cursor() as cursor:
+        _check_withheld(cursor, live, schema)
+        _take_names(cursor, live, schema)  # most of them before sinks wait
     for left in reversed(range(_TRIES)):
         try:
             swapped = _swap(settings, schema, first, catch_up)
@@ -84,7 +87,6 @@ def swap(settings: Settings, schema: str, catch_up: Callable[[], None]) -> Swapp
             time.sleep(_PAUSE_SECONDS)
         else:
             break
-    _take_names(settings, schema)  # those of the last lines
     _join_parts(settings, first)
     return swapped
 
@@ -97,9 +99,8 @@ def _swap(settings: Settings, schema: str, first: date, catch_up: Callable[[], N
         cursor.execute("LOCK TABLE sink_positions IN EXCLUSIVE MODE")
         began = time.monotonic()
         catch_up()
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (erasures.LOCK,))
-        _check_erased(cursor, live, schema)
-        _check_pseudonymised(cursor, live, schema)
+        _check_withheld(cursor, live, schema)
+        _take_names(cursor, live, schema)  # those of the last lines
         # From here on searches wait too, and whoever searches already is waited for.
         cursor.execute(SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(_names(PARTITIONED)))
         aside = f"{schema[:50]}_aside"
@@ -128,6 +129,13 @@ def _locking(settings: Settings) -> Iterator[tuple[Connection, Cursor]]:
                 connection.rollback()
 
 
+def _check_withheld(cursor: Cursor, live: str, schema: str) -> None:
+    """See to it that the second set names nobody whom the live one does not, and that it stays so."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (erasures.LOCK,))
+    _check_erased(cursor, live, schema)
+    _check_pseudonymised(cursor, live, schema)
+
+
 def _check_erased(cursor: Cursor, live: str, schema: str) -> None:
     cursor.execute(
         SQL(
@@ -148,7 +156,7 @@ def _check_pseudonymised(cursor: Cursor, live: str, schema: str) -> None:
     cursor.execute(
         SQL(
             "SELECT here.before FROM {} AS here LEFT JOIN {} AS there USING (one) "
-            "WHERE there.before IS NULL OR there.before < here.before"
+            "WHERE there.done IS NULL OR there.done < here.before"  # a purge there may have been broken off
         ).format(Identifier(live, "pseudonymised"), Identifier(schema, "pseudonymised"))
     )
     for (before,) in cursor.fetchall():
@@ -224,16 +232,16 @@ def _exchange_counts(cursor: Cursor, days: list[date], live: str, schema: str) -
             cursor.execute(SQL(statement).format(**names), {"days": days})
 
 
-def _take_names(settings: Settings, schema: str) -> None:
-    """Let searches know the names of the second set: one too many does no harm."""
-    live = settings.database.schema_name
-    with connected(settings, "swap tables in") as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            SQL(
-                "INSERT INTO {} AS known SELECT * FROM {} ORDER BY kind, name "
-                "ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen WHERE known.seen < excluded.seen"
-            ).format(Identifier(live, "known_names"), Identifier(schema, "known_names"))
-        )
+def _take_names(cursor: Cursor, live: str, schema: str) -> None:
+    """Let searches know the names of the second set that they don't, or not as of so late a day."""
+    cursor.execute(
+        SQL(
+            "INSERT INTO {live} AS known SELECT there.* FROM {there} AS there "
+            "LEFT JOIN {live} AS here USING (kind, name) "
+            "WHERE here.seen IS NULL OR here.seen < there.seen ORDER BY kind, name "
+            "ON CONFLICT (kind, name) DO UPDATE SET seen = excluded.seen WHERE known.seen < excluded.seen"
+        ).format(live=Identifier(live, "known_names"), there=Identifier(schema, "known_names"))
+    )
 
 
 def _join_parts(settings: Settings, first: date) -> None:
