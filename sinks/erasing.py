@@ -4,7 +4,10 @@ Every row is looked at, a partition at a time: an address may be quoted in the r
 so that statistics and the fate of other people's mail do.
 """
 
-from collections.abc import Callable, Sequence
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -13,22 +16,27 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
-from psycopg2.sql import SQL, Composed, Identifier
+from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
-from sinks.erasures import LOCK, MESSAGE_TEXTS, How, read, unquoted
+from sinks.erasures import LOCK, LOGIN, NAMES, SOMEBODY, TEXTS, How, read
+from sinks.known_names import MOST_CHARACTERS, Name, store
 from sinks.owning import insist, owning
 from sinks.pseudonyms import pseudonym
-from sinks.staging import selected
-
-SOMEBODY: Final = "erased@erased.invalid"
-"""Stands where a text quotes the address in the row of somebody else's mail."""
+from sinks.quoting import forms_of, without
+from sinks.staging import TO, copy_text, read_rows, selected
+from sinks.writing import query
 
 _ROWS_AT_ONCE: Final = 500
 _LOCK_MS: Final = 2000
 _HELD: Final = "a sink holds what has to be changed, and does not go on: look after it, then run this again"
+
+_MERGE_TO: Final = query("merge_to")
+
+_is_address: Final = re.compile(r"(?:\"(?:[^\"\\]|\\.)+\"|\S+)@[^\s@]+").fullmatch
+_is_login: Final = re.compile(r"[^\s@]+").fullmatch
 
 _Row = DeliveryFrom | DeliveryTo | Rejection
 Tell = Callable[[str], None]
@@ -48,8 +56,11 @@ class _Table(msgspec.Struct, frozen=True):
     record: type[_Row]
     key: tuple[str, ...]
     time: str
-    texts: tuple[str, ...]
-    """What may be, or quote, an address."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What may be, or quote, an address."""
+        return NAMES[self.record] + TEXTS[self.record]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,57 +70,25 @@ class _Table(msgspec.Struct, frozen=True):
 
 
 _TABLES: Final = (
-    _Table(
-        "delivery_from",
-        DeliveryFrom,
-        ("arrived_at", "queue_id", "host"),
-        "arrived_at",
-        ("sasl_username", "sasl_sender", *MESSAGE_TEXTS),
-    ),
-    _Table(
-        "delivery_to",
-        DeliveryTo,
-        ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"),
-        "arrived_at",
-        ("recipient", "orig_recipient", "reply", "history"),
-    ),
-    _Table(
-        "noqueue",
-        Rejection,
-        ("at", "host", "digest"),
-        "at",
-        ("sender", "recipient", "sasl_username", "reply", "helo"),
-    ),
+    _Table("delivery_from", DeliveryFrom, ("arrived_at", "queue_id", "host"), "arrived_at"),
+    _Table("delivery_to", DeliveryTo, ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"), "arrived_at"),
+    _Table("noqueue", Rejection, ("at", "host", "digest"), "at"),
 )
 
 
 def erase(settings: Settings, address: str, how: How, tell: Tell, *, dry_run: bool = False) -> list[Count]:
     """Take *address* out of the mail that has arrived; return how many rows of each table were changed.
 
-    For the owner of the tables. May be done again, and goes on where it was broken off. Raises ConfigurationError (no
-    address, not the owner) and TryAgainLaterError (the server went away, a sink stands still amid its transaction).
+    What has no domain is a login, and taken out where it stands as one. For the owner of the tables. May be done again,
+    and goes on where it was broken off. Raises ConfigurationError (no address, not the owner) and TryAgainLaterError
+    (the server went away, a sink stands still amid its transaction).
     """
-    local, at, domain = address.rpartition("@")
-    if not local or not at or not domain or any(character.isspace() for character in address):
-        raise ConfigurationError(f"{address!r} is no address: give one such as anna@example.org")
+    if not _is_address(address) and not _is_login(address):
+        raise ConfigurationError(f"{address!r} is no address: give one such as anna@example.org, or a login")
     with owning(settings, "erase") as connection:
-        if not dry_run:
-            insist(partial(_enter, connection, address, how), _HELD)
         erasing = _Erasing(connection, address, how, tell, dry_run=dry_run)
-        return [*map(erasing.table, _TABLES), erasing.names()]
-
-
-def _enter(connection: Connection, address: str, how: How) -> None:
-    """Note who is erased, once no sink writes that does not know it."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
-        digest = read(cursor).digest(address)
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        cursor.execute(
-            "INSERT INTO erasures (digest, erased_at, how) VALUES (%s, clock_timestamp(), %s) "
-            "ON CONFLICT (digest) DO UPDATE SET erased_at = excluded.erased_at, how = excluded.how",
-            (digest, how),
-        )
+        names = insist(erasing.begin, _HELD)
+        return [*map(erasing.table, _TABLES), names]
 
 
 class _Erasing:
@@ -118,13 +97,40 @@ class _Erasing:
     def __init__(self, connection: Connection, address: str, how: How, tell: Tell, *, dry_run: bool) -> None:
         self._connection = connection
         self._address = address
+        self._how = how
         self._tell = tell
         self._dry_run = dry_run
         with connection, connection.cursor() as cursor:
             self._erasures = read(cursor)
-        self._pseudonym = f"{pseudonym(self._erasures.digest(address))}@{address.rpartition('@')[2].lower()}"
-        if dry_run:
-            self._erasures.add(address, how)
+        digest = self._erasures.digest(address)
+        _, at, domain = address.rpartition("@")
+        self._pseudonym = f"{pseudonym(digest)}{at}{domain.lower()}"
+        self._erasures.add(address, how)
+
+    def begin(self) -> Count:
+        """Note who is erased, once no sink writes that does not know it, and forget that the address is known.
+
+        Both at once: a sink that knows who is erased stores such a name anew when the person's later mail comes.
+        """
+        with self._connection, self._connection.cursor() as cursor:
+            if not self._dry_run:
+                cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+                cursor.execute(
+                    "INSERT INTO erasures (digest, erased_at, how) VALUES (%s, clock_timestamp(), %s) "
+                    "ON CONFLICT (digest) DO UPDATE SET erased_at = excluded.erased_at, how = excluded.how",
+                    (self._erasures.digest(self._address), self._how),
+                )
+            where, pieces = self._named(SQL("lower(name)"))
+            cursor.execute(SQL("SELECT kind, name FROM known_names WHERE {}").format(where), pieces)
+            gone = [(kind, name) for kind, name in cursor.fetchall() if self._erasures.without(name) != name]
+            if gone and not self._dry_run:
+                cursor.execute(
+                    "DELETE FROM known_names USING unnest(%s::text[], %s::text[]) AS gone (kind, name) "
+                    "WHERE known_names.kind = gone.kind AND known_names.name = gone.name",
+                    [*map(list, zip(*gone, strict=True))],
+                )
+            return Count("known_names", len(gone))
 
     def table(self, table: _Table) -> Count:
         """Take it out of a table, a partition after the other."""
@@ -146,33 +152,41 @@ class _Erasing:
             rows += changed
         return Count(table.name, rows)
 
-    def names(self) -> Count:
-        """Forget that the address is known."""
-        which = SQL("{} FROM known_names WHERE lower(name) = lower(%s) OR position(%s IN lower(name)) > 0 OR name = %s")
-        with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(which.format(SQL("SELECT" if self._dry_run else "DELETE")), self._forms())
-            return Count("known_names", cursor.rowcount)
+    def _named(self, text: Composable) -> tuple[Composable, list[str]]:
+        """Return the condition that *text*, in lower case, may name the address, and what goes into it.
 
-    def _forms(self) -> tuple[str, str, str]:
-        """Return the address as it stands in a text, as VERP writes it, and as rows of old days have it."""
-        address = self._address.lower()
-        return address, "=".join(address.rsplit("@", 1)), self._pseudonym
+        It may as VERP writes it, and as rows of old days have it, too. PostgreSQL knows the case of ASCII letters only:
+        it is asked for what lies between others, and the rows that it finds are looked at once more.
+        """
+        forms = [[*filter(None, re.split(r"[^\x00-\x7f]+", form.lower()))] for form in forms_of(self._address)]
+        forms.append([pseudonym(self._erasures.digest(self._address))])
+        each = SQL("position(%s IN {}) > 0").format(text)
+        where = SQL(" OR ").join(SQL(" AND ").join([each] * len(pieces)) for pieces in forms)
+        return where, [piece for pieces in forms for piece in pieces]
 
     def _find(self, table: _Table, partition: str) -> list[tuple[Any, ...]]:
         """Return the keys of the rows of *partition* that may name the address."""
+        looked_at = table.texts if "@" in self._address else [name for name in table.texts if name == LOGIN]
+        if not looked_at:
+            return []
         texts = SQL(", ").join(
             SQL("array_to_string({}, ' ')" if column == "history" else "{}").format(Identifier(column))
-            for column in table.texts
+            for column in looked_at
         )
+        where, pieces = self._named(SQL("text"))
         with self._connection, self._connection.cursor() as cursor:
             # As a whole: one look at a row instead of one at each of its texts.
             cursor.execute(
                 SQL(
                     "SELECT {key} FROM (SELECT {key}, lower(concat_ws(' ', {texts})) AS text FROM {partition} "
-                    "OFFSET 0) AS row WHERE position(%s IN text) > 0 OR position(%s IN text) > 0 "
-                    "OR position(%s IN text) > 0 ORDER BY {key}"
-                ).format(key=SQL(", ").join(map(Identifier, table.key)), texts=texts, partition=Identifier(partition)),
-                self._forms(),
+                    "OFFSET 0) AS row WHERE {where} ORDER BY {key}"
+                ).format(
+                    key=SQL(", ").join(map(Identifier, table.key)),
+                    texts=texts,
+                    partition=Identifier(partition),
+                    where=where,
+                ),
+                pieces,
             )
             return cursor.fetchall()
 
@@ -187,36 +201,44 @@ class _Erasing:
         )
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_MS,))
-            changed = 0
+            changed, names = 0, set[Name]()
             for key in keys:
                 cursor.execute(select, key)
                 for row in cursor.fetchall():
-                    if changes := self._changes(table, dict(zip(table.columns, row, strict=True))):
+                    record = table.record(**dict(zip(table.columns, row, strict=True)))
+                    if changes := self._changes(table, record):
                         changed += 1
                         if not self._dry_run:
                             _update(cursor, table, where, key, changes)
+                            names |= _names_of(changes)
+            if names and table.record is not Rejection:
+                store(cursor, names, datetime.now(UTC).date())
             return changed
 
-    def _changes(self, table: _Table, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the texts of *row* that are others without the address."""
-        record = table.record(**row)
+    def _changes(self, table: _Table, record: _Row) -> dict[str, Any]:
+        """Return the texts of *record* that are others without the address."""
+        old = {column: getattr(record, column) for column in table.texts}
         if isinstance(record, Rejection):
             record = self._erasures.leave_rejection(record)
         elif isinstance(record, DeliveryTo):
             self._erasures.leave_delivery(record)
         else:
             self._erasures.leave_message(record)
-        left = {
-            column: _unquoted(_unquoted(getattr(record, column), self._address), self._pseudonym)
-            for column in table.texts
-        }
-        return {column: value for column, value in left.items() if value != row[column]}
+        new = {column: getattr(record, column) for column in table.texts}
+        if "@" in self._address:  # of characters, maybe, that no sink takes for an address within a text
+            new |= {column: _without(new[column], self._address) for column in TEXTS[table.record]}
+        return {column: value for column, value in new.items() if value != old[column]}
 
 
-def _unquoted(value: Any, address: str) -> Any:
+def _names_of(changes: Mapping[str, Any]) -> set[Name]:
+    names = [(kind, changes.get(kind)) for kind in ("sender", "recipient")]
+    return {(kind, name) for kind, name in names if name and len(name) <= MOST_CHARACTERS}
+
+
+def _without(value: Any, address: str) -> Any:
     if isinstance(value, list):
-        return [unquoted(entry, address, SOMEBODY) for entry in value]
-    return unquoted(value, address, SOMEBODY) if value else value
+        return [without(entry, address, SOMEBODY) for entry in value]
+    return without(value, address, SOMEBODY) if value else value
 
 
 def _update(cursor: Cursor, table: _Table, where: Composed, key: Sequence[Any], changes: dict[str, Any]) -> None:
@@ -227,5 +249,16 @@ def _update(cursor: Cursor, table: _Table, where: Composed, key: Sequence[Any], 
         cursor.execute(SQL("UPDATE {} SET {} WHERE {}").format(name, sets, where), (*changes.values(), *key))
     except psycopg2.errors.UniqueViolation:  # two spellings of one address: the other one's row is there already
         cursor.execute("ROLLBACK TO SAVEPOINT one")
-        cursor.execute(SQL("DELETE FROM {} WHERE {}").format(name, where), key)
+        _merge(cursor, where, key, changes)
     cursor.execute("RELEASE SAVEPOINT one")
+
+
+def _merge(cursor: Cursor, where: Composed, key: Sequence[Any], changes: dict[str, Any]) -> None:
+    """Merge a delivery with the one that has the key which it gets by *changes*."""
+    [row] = read_rows(cursor, TO, TO.target, SQL("WHERE {}").format(where), key)
+    cursor.execute(SQL("DELETE FROM {} WHERE {}").format(Identifier(TO.target), where), key)
+    cursor.execute(TO.create)
+    text = copy_text(TO.columns, [msgspec.structs.replace(row, **changes)])
+    cursor.copy_expert(TO.copy, io.BytesIO(text))
+    cursor.execute(_MERGE_TO)
+    cursor.execute(SQL("DROP TABLE {}").format(Identifier(TO.table)))

@@ -3,7 +3,7 @@
 They are stored before the rows, in a transaction of their own: one too many does no harm.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -12,6 +12,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from sinks import withholding
 from sinks.batches import Batch
+from sinks.erasures import Erased, Erasures
 
 MOST_CHARACTERS: Final = 600
 """Of a name; a longer one is left out. An index takes no value of any length."""
@@ -53,6 +54,7 @@ class KnownNames:
         self._day = date.min
         self._new: set[Name] = set()
         self._old: set[Name] = set()
+        self._people: Mapping[bytes, Erased] = {}
 
     def ensure(self, batch: Batch, days: Collection[str], found: set[Name]) -> bool:
         """Store the names *found* in *batch*, whose rows are of *days*; tell whether it had some that were withheld.
@@ -61,12 +63,15 @@ class KnownNames:
         """
         today = datetime.now(UTC).date()
         if today != self._day:
-            self._day, self._new, self._old = today, set(), set()
+            self._day = today
+            self._forget()
         names = found - self._new - self._old
         if not names:
             return False
         with self._connection, self._connection.cursor() as cursor:
-            if changed := withholding.read(cursor).apply(batch, days):
+            withheld = withholding.read(cursor)
+            anew = self.is_new(withheld.erased)
+            if (changed := withheld.apply(batch, days)) or anew:
                 names = names_of(batch) - self._new - self._old
             if names:
                 store(cursor, names, today)
@@ -74,3 +79,14 @@ class KnownNames:
             self._old, self._new = self._new, set()
         self._new |= names
         return changed
+
+    def is_new(self, erased: Erasures) -> bool:
+        """Tell whether somebody was *erased* since `ensure` looked: names that were stored may be gone, all of them."""
+        if erased.people == self._people:
+            return False
+        self._people = erased.people
+        self._forget()
+        return True
+
+    def _forget(self) -> None:
+        self._new, self._old = set(), set()

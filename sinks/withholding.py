@@ -19,6 +19,11 @@ class Withheld(msgspec.Struct, frozen=True):
     erased: Erasures
     pseudonyms: Pseudonyms | None
 
+    @property
+    def until(self) -> str:
+        """The time until which rows may have something that is."""
+        return max(self.erased.latest, self.pseudonyms.before if self.pseudonyms is not None else "")
+
     def apply(self, batch: Batch, days: Collection[str]) -> bool:
         """Change what of *batch*, whose rows are of *days*, may not be stored; tell whether there was any."""
         changed = self.erased.apply(batch)

@@ -20,8 +20,8 @@ from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
 from sinks.known_names import KnownNames, Name, names_of
-from sinks.pseudonyms import Pseudonyms
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
+from sinks.withholding import Withheld
 
 TopicPartition = tuple[str, int]
 
@@ -149,16 +149,21 @@ class Writer:
         made = made or ready(batch)
         days, copies = set().union(*made.days.values()), made.copies
         self._days.ensure(days)
-        if self._names.ensure(batch, days, made.names):
-            copies = None
-        with self._connection, self._connection.cursor() as cursor:
-            withheld = withholding.read(cursor)
-            if withheld.apply(batch, days):
+        names = made.names
+        while True:
+            if self._names.ensure(batch, days, names):
                 copies = None
-            # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
-            _stage(cursor, copies_of(batch) if copies is None else copies)
-            _advance(cursor, positions)
-            self._merge(cursor, batch, withheld.pseudonyms)
+            with self._connection, self._connection.cursor() as cursor:
+                withheld = withholding.read(cursor)
+                if not self._names.is_new(withheld.erased):
+                    if withheld.apply(batch, days):
+                        copies = None
+                    # First what locks nothing that others need: a sink that is frozen in a COPY keeps its transaction.
+                    _stage(cursor, copies_of(batch) if copies is None else copies)
+                    _advance(cursor, positions)
+                    self._merge(cursor, batch, withheld)
+                    break
+            names = names_of(batch)
         for table in ("delivery_from", "delivery_to"):
             self._days.analyze(table, made.days[table])
 
@@ -174,7 +179,7 @@ class Writer:
                     "WHERE origin = 0 AND arrived_at BETWEEN %s AND %s",
                     (first, last),
                 )
-            self._join_parts(cursor, first, last, withholding.read(cursor).pseudonyms)
+            self._join_parts(cursor, first, last, withholding.read(cursor))
 
     def refusal(self, batch: Batch) -> str | None:
         """Return why PostgreSQL refuses something in *batch*, or None; nothing is stored.
@@ -198,7 +203,7 @@ class Writer:
         with suppress(psycopg2.Error):
             self._connection.cancel()
 
-    def _merge(self, cursor: Cursor, batch: Batch, pseudonyms: Pseudonyms | None) -> None:
+    def _merge(self, cursor: Cursor, batch: Batch, withheld: Withheld | None) -> None:
         kept = self._withdraw(cursor, batch)
         if batch.messages:
             self._merge_from(cursor, len(batch.messages))
@@ -209,7 +214,7 @@ class Writer:
         if batch.sessions:
             cursor.execute("EXECUTE insert_tls_sessions")
         if kept or batch.may_hold_parts():
-            self._join_parts(cursor, *batch.span(), pseudonyms, kept)
+            self._join_parts(cursor, *batch.span(), withheld, kept)
 
     def _withdraw(self, cursor: Cursor, batch: Batch) -> int:
         """Delete the rows that the tombstones name; return how many messages stay as parts of what comes instead.
@@ -235,7 +240,7 @@ class Writer:
         cursor.execute(self._merge_readings, {"first": first, "last": last})
 
     def _join_parts(
-        self, cursor: Cursor, first: str | datetime, last: str | datetime, pseudonyms: Pseudonyms | None, kept: int = 0
+        self, cursor: Cursor, first: str | datetime, last: str | datetime, withheld: Withheld | None, kept: int = 0
     ) -> None:
         """Move part rows into the messages that they turn out to belong to; one a message at a time.
 
@@ -253,25 +258,25 @@ class Writer:
             cursor.execute(self._move_from)
             moved = cursor.rowcount
             cursor.execute(self._move_to)
-            if pseudonyms is not None:
-                _rename_staged(cursor, pseudonyms)
+            if withheld is not None and withheld.until:
+                _withhold_staged(cursor, withheld)
             self._merge_from(cursor, moved)
             cursor.execute("EXECUTE merge_to")
             cursor.execute("DELETE FROM part_joins")
             cursor.execute(self._find_joins, given)
 
 
-def _rename_staged(cursor: Cursor, pseudonyms: Pseudonyms) -> None:
-    """Put pseudonyms into staged rows that come from a younger day than the message that they belong to."""
-    old, given = SQL("WHERE arrived_at < %s"), (pseudonyms.before,)
+def _withhold_staged(cursor: Cursor, withheld: Withheld) -> None:
+    """Change what may not be stored of rows that are staged under the key of an older message than they came with."""
+    old, given = SQL("WHERE arrived_at <= %s"), (withheld.until,)
     batch = Batch()
     for message in read_rows(cursor, FROM, FROM.table, old, given):
         batch.messages[message.host, message.queue_id, message.arrived_at] = message
     for row in read_rows(cursor, TO, TO.table, old, given):
         batch.deliveries[row.host, row.queue_id, row.arrived_at, row.recipient, row.orig_recipient] = row
-    if pseudonyms.apply(batch):
+    if withheld.apply(batch, batch.days()):
         for staged in (FROM, TO):
-            cursor.execute(f"DELETE FROM {staged.table} WHERE arrived_at < %s", given)  # noqa: S608 - a name of ours
+            cursor.execute(f"DELETE FROM {staged.table} WHERE arrived_at <= %s", given)  # noqa: S608 - a name of ours
         _stage(cursor, copies_of(batch))
 
 

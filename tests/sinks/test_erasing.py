@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from schemas.deliveries import DeliveryFrom, DeliveryTo
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.timestamps import to_text
 from sinks import erasing, owning
 from sinks.connecting import connect
 from sinks.erasing import erase
-from sinks.erasures import LOCK, unquoted
+from sinks.erasures import LOCK
 from sinks.writing import Writer
 
 pytestmark = pytest.mark.postgres
@@ -53,6 +52,15 @@ def mails(rows: Any) -> list[Any]:
         rows.delivery(YESTERDAY, queue_id="B000000001", recipient="joanna@example.org", reply="to joanna@example.org"),
         rows.delivery(YESTERDAY, queue_id="B000000001", recipient="carl@example.org", orig_recipient=ANNA.upper()),
         rows.rejection(YESTERDAY, sender="x@example.net", recipient=ANNA, reply=f"554 <{ANNA}>: Access denied"),
+        rows.message(
+            YESTERDAY, queue_id="C000000001", sender="", verp_id="anna=example.org",
+            reject_reply=f"550 User '{ANNA}' unknown",
+        ),
+        rows.delivery(
+            YESTERDAY, queue_id="C000000001", recipient="bounce+Anna=example.org@lists.example.com",
+            reply=f"550 http://spf.example/?id={ANNA};ip=192.0.2.1",
+        ),
+        rows.rejection(YESTERDAY, digest="1", sender="x@example.net", reply=f"554 User '{ANNA}' unknown", helo="x"),
     ]  # fmt: skip
 
 
@@ -63,11 +71,11 @@ def test_an_address_is_in_no_row_any_more(settings: Settings, writer: Writer, qu
     counts = {count.table: count.rows for count in erase(settings, ANNA, how, silent)}
     left = everything(query)
     assert ANNA not in left.lower().replace("joanna@example.org", "")
-    assert "anna=example.org" not in left
+    assert "anna=example.org" not in left.lower()
     assert left.count('"recipient": "joanna@example.org"') == 1
     assert "to joanna@example.org" in left
-    assert counts == {"delivery_from": 2, "delivery_to": 3, "noqueue": 1, "known_names": 3}
-    assert query("SELECT count(*) FROM delivery_to") == [(4,)]
+    assert counts == {"delivery_from": 3, "delivery_to": 4, "noqueue": 2, "known_names": 4}
+    assert query("SELECT count(*) FROM delivery_to") == [(5,)]
 
 
 def test_removed_mail_is_not_linked_and_tells_nothing_but_its_fate(
@@ -91,7 +99,7 @@ def test_a_pseudonym_is_the_same_in_all_mail(settings: Settings, writer: Writer,
         "SELECT sender FROM delivery_from WHERE queue_id = 'A000000001' UNION "
         "SELECT recipient FROM delivery_to WHERE orig_recipient = 'all@example.org' UNION "
         "SELECT orig_recipient FROM delivery_to WHERE recipient = 'carl@example.org' UNION "
-        "SELECT recipient FROM noqueue"
+        "SELECT recipient FROM noqueue WHERE recipient <> ''"
     )
     [(name,)] = names
     assert name.endswith("@erased.invalid")
@@ -105,8 +113,7 @@ def test_what_the_topics_still_hold_changes_nothing(
     settings: Settings, writer: Writer, query: Any, rows: Any, how: Any
 ) -> None:
     """The same records again, into the rows that are there, and into tables that have none."""
-    own = [mail for mail in mails(rows) if not (isinstance(mail, DeliveryTo) and mail.recipient == "bob@example.net")]
-    own = [mail for mail in own if not (isinstance(mail, DeliveryFrom) and "lists" in mail.sender)]
+    own = mails(rows)
     writer.write(rows.batch(*own), {})
     erase(settings, ANNA, how, silent)
     erased = everything(query, TABLES[:3])
@@ -117,7 +124,8 @@ def test_what_the_topics_still_hold_changes_nothing(
     other.write(rows.batch(*own), {})
     other.close()
     assert sorted(everything(query, TABLES[:3]).splitlines()) == sorted(erased.splitlines())
-    assert ANNA not in everything(query).replace("joanna@example.org", "")
+    assert "anna@example" not in everything(query).lower().replace("joanna@example.org", "")
+    assert "anna=example" not in everything(query).lower()
 
 
 def test_mail_that_arrives_later_is_stored_as_ever(settings: Settings, writer: Writer, query: Any, rows: Any) -> None:
@@ -143,13 +151,119 @@ def test_a_dry_run_counts_and_changes_nothing(settings: Settings, writer: Writer
     assert counts == erase(settings, ANNA, "remove", silent)
 
 
-def test_two_spellings_of_one_recipient_become_one_row(
+@pytest.mark.parametrize("how", ["remove", "pseudonymise"])
+def test_no_attempt_for_two_spellings_of_one_recipient_is_lost(
+    settings: Settings, writer: Writer, query: Any, rows: Any, how: Any
+) -> None:
+    """They stay two rows where made-up addresses link nothing, and become one where it is the same everywhere."""
+    attempts = [
+        rows.delivery(YESTERDAY, recipient="Anna@example.org", status="deferred", attempts=1),
+        rows.delivery(YESTERDAY, recipient=ANNA, last_attempt_at=at(-23), attempts=1),
+    ]
+    left = [("deferred", 1), ("sent", 1)] if how == "remove" else [("sent", 2)]
+    writer.write(rows.batch(*attempts), {})
+    erase(settings, ANNA, how, silent)
+    for _ in range(2):
+        assert query("SELECT status, attempts FROM delivery_to ORDER BY 1") == left
+        assert ANNA not in everything(query).lower()
+        writer.write(rows.batch(*attempts), {})
+    assert query("SELECT sum(deliveries) FROM delivery_counts") == [(len(left),)]
+
+
+@pytest.mark.parametrize(
+    "address", ["Özgür@example.org", '"odd ines4"@shop.example', "x@MÜNCHEN.example", "o'neil@example.org"]
+)
+def test_an_address_may_have_any_letters_in_any_case(
+    settings: Settings, writer: Writer, query: Any, rows: Any, address: str
+) -> None:
+    given = [
+        rows.message(YESTERDAY, sender=address.lower(), reject_reply=f"no mail for '{address.lower()}'"),
+        rows.delivery(YESTERDAY, recipient=address),
+    ]
+    writer.write(rows.batch(*given), {})
+    counts = {count.table: count.rows for count in erase(settings, address.title(), "remove", silent)}
+    assert counts == {"delivery_from": 1, "delivery_to": 1, "noqueue": 0, "known_names": 2}
+    writer.write(rows.batch(*given), {})
+    assert json.dumps(address.lower()).strip('"') not in everything(query).lower()
+    assert query("SELECT count(*) FROM delivery_to WHERE recipient LIKE '%%@erased.invalid'") == [(1,)]
+
+
+@pytest.mark.parametrize("how", ["remove", "pseudonymise"])
+def test_a_login_without_a_domain_is_erased_where_it_stands_as_one(
+    settings: Settings, writer: Writer, query: Any, rows: Any, how: Any
+) -> None:
+    given = [
+        rows.message(YESTERDAY, sender="ann@example.org", sasl_username="Ann", helo="ann"),
+        rows.delivery(YESTERDAY, recipient="ann", reply="ann is unknown"),
+        rows.rejection(YESTERDAY, sender="ann", sasl_username="ann"),
+        rows.message(YESTERDAY, queue_id="A000000001", sasl_username="joann"),
+    ]
+    writer.write(rows.batch(*given), {})
+    counts = {count.table: count.rows for count in erase(settings, "ann", how, silent)}
+    assert counts == {"delivery_from": 1, "delivery_to": 0, "noqueue": 1, "known_names": 0}
+    left = everything(query)
+    writer.write(rows.batch(*given), {})
+    assert everything(query) == left
+    assert query("SELECT sender, helo FROM delivery_from WHERE sasl_username LIKE '%%@erased.invalid'") == [
+        ("ann@example.org", "ann")
+    ]
+    assert query("SELECT recipient FROM delivery_to") == [("ann",)]
+
+
+def test_a_part_brings_nobody_into_older_mail_that_it_joins(
     settings: Settings, writer: Writer, query: Any, rows: Any
 ) -> None:
-    writer.write(rows.batch(*(rows.delivery(YESTERDAY, recipient=name) for name in (ANNA, "Anna@example.org"))), {})
-    erase(settings, ANNA, "pseudonymise", silent)
+    def mail(when: str, **fields: Any) -> list[Any]:
+        name = {"queue_id": "9D5CB98A3E", **fields}
+        return [rows.message(when, **name), rows.delivery(when, **name, recipient=ANNA, reply=f"'{ANNA}'")]
+
+    writer.write(rows.batch(*mail(at(-30))), {})
+    erase(settings, ANNA, "remove", silent)
+    later = at(1)
+    writer.write(rows.batch(*mail(later, origin=0)), {})
+    assert query("SELECT count(*), count(DISTINCT arrived_at) FROM delivery_to") == [(1, 1)]
+    assert ANNA not in everything(query, TABLES[:3])
+
+
+def test_a_part_that_was_erased_and_its_message_name_one_recipient(
+    settings: Settings, writer: Writer, query: Any, rows: Any
+) -> None:
+    name = {"queue_id": "9D5CB98A3E"}
+    part = {**name, "origin": 0}
+    writer.write(rows.batch(rows.message(at(-20), **part), rows.delivery(at(-20), **part, recipient=ANNA)), {})
+    erase(settings, ANNA, "remove", silent)
+    writer.write(rows.batch(rows.message(at(-30), **name), rows.delivery(at(-30), **name, recipient=ANNA)), {})
+    assert query("SELECT count(*) FROM delivery_from") == [(1,)]
     assert query("SELECT count(*) FROM delivery_to") == [(1,)]
-    assert ANNA not in everything(query).lower()
+
+
+KNOWN = "SELECT kind, name FROM known_names WHERE name NOT LIKE '%%@example.net' ORDER BY name"
+
+
+def test_a_sink_stores_an_erased_name_again_with_the_mail_that_has_it_later(
+    settings: Settings, writer: Writer, query: Any, rows: Any
+) -> None:
+    other = rows.message(YESTERDAY, queue_id="B000000001", sender="bob@example.org")
+    writer.write(rows.batch(rows.message(YESTERDAY, sender=ANNA), other), {})
+    erase(settings, ANNA, "remove", silent)
+    query(KNOWN)
+    query("DELETE FROM known_names")
+    for _ in range(2):
+        later = rows.message(at(1), queue_id="C000000001", sender=ANNA)
+        writer.write(rows.batch(later, other), {})
+        assert query(KNOWN) == [("sender", ANNA), ("sender", "bob@example.org")]
+
+
+def test_names_that_erasing_makes_are_known_and_others_stay_so(
+    settings: Settings, writer: Writer, query: Any, rows: Any
+) -> None:
+    senders = [f"bounce+{name}=example.org@lists.example.com" for name in ("anna", "joanna")]
+    mail = [rows.message(YESTERDAY, queue_id=f"{n}000000001", sender=name) for n, name in enumerate(senders)]
+    writer.write(rows.batch(*mail), {})
+    erase(settings, ANNA, "remove", silent)
+    stored = query("SELECT 'sender', sender FROM delivery_from ORDER BY sender")
+    assert ("sender", senders[1]) in stored
+    assert query(KNOWN) == stored
 
 
 def test_nothing_comes_back_while_sinks_write(settings: Settings, query: Any, rows: Any) -> None:
@@ -194,27 +308,10 @@ def test_a_sink_that_stands_still_is_told(settings: Settings, query: Any, monkey
     assert query("SELECT count(*) FROM erasures") == [(0,)]
 
 
-@pytest.mark.parametrize("word", ["anna", "@example.org", "anna@", "an na@example.org", ""])
+@pytest.mark.parametrize("word", ["@example.org", "anna@", "an na@example.org", "an na", ""])
 def test_what_is_no_address_is_refused(settings: Settings, word: str) -> None:
     with pytest.raises(ConfigurationError, match="no address"):
         erase(settings, word, "remove", silent)
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        (f"<{ANNA}>: unknown", "<X>: unknown"),
-        ("Anna@Example.ORG.", "X."),
-        ("joanna@example.org", "joanna@example.org"),
-        ("anna@example.org.uk", "anna@example.org.uk"),
-        ("anna@example.orgs", "anna@example.orgs"),
-        ("b+anna=example.org@l.example", "b+X@l.example"),
-        ("b-anna=example.org@l.example", "b-X@l.example"),
-        ("joanna=example.org@l.example", "joanna=example.org@l.example"),
-    ],
-)
-def test_an_address_is_found_in_a_text_but_not_within_another(text: str, left: str) -> None:
-    assert unquoted(text, ANNA, "X") == left
 
 
 def test_an_address_is_no_pattern(settings: Settings, writer: Writer, query: Any, rows: Any) -> None:
