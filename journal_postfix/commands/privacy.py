@@ -71,7 +71,7 @@ def purge(
 def erase(
     settings: Settings,
     *,
-    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Whose data; the case of letters does not matter.")],
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Whose data, or a login; in letters of any case.")],
     pseudonymise: Annotated[
         bool, typer.Option("--pseudonymise", help="Put one made-up address in its place, the same everywhere.")
     ] = False,
