@@ -101,11 +101,7 @@ class _Erasing:
         self._tell = tell
         self._dry_run = dry_run
         with connection, connection.cursor() as cursor:
-            self._erasures = read(cursor)
-        digest = self._erasures.digest(address)
-        _, at, domain = address.rpartition("@")
-        self._pseudonym = f"{pseudonym(digest)}{at}{domain.lower()}"
-        self._erasures.add(address, how)
+            self._erasures = read(cursor).only(address, how)
 
     def begin(self) -> Count:
         """Note who is erased, once no sink writes that does not know it, and forget that the address is known.

@@ -65,19 +65,15 @@ class Erasures:
     def __init__(self, key: bytes, erased: Mapping[bytes, Erased]) -> None:
         """Take the digests, made with *key*."""
         self._key = key
-        self._take(erased)
-        self._digest = lru_cache(maxsize=100_000)(self._digest_of)
-
-    def _take(self, erased: Mapping[bytes, Erased]) -> None:
         self.people = erased
         self.latest = max((each.at for each in erased.values()), default="")
         """Rows that arrived later name none of them."""
         self._by_pseudonym: dict[str, bytes] = {}
+        self._digest = lru_cache(maxsize=100_000)(self._digest_of)
 
-    def add(self, name: str, how: How) -> None:
-        """Take one more, of all times."""
-        self._take({**self.people, self.digest(name): Erased("9999", how)})
-        self._digest.cache_clear()
+    def only(self, name: str, how: How) -> "Erasures":
+        """Return one person alone, erased for all times."""
+        return Erasures(self._key, {self.digest(name): Erased("9999", how)})
 
     def digest(self, name: str) -> bytes:
         """Return what stands for an address: the same however its letters are written."""
