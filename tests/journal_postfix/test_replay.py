@@ -298,8 +298,8 @@ def test_no_name_comes_back_to_days_that_are_pseudonymised(settings: Settings) -
     in_place(settings)
     into(settings, "replayed")
     for schema in ("public", "replayed"):
-        assert not any("a3@s.test" in row for row in everything(settings, schema)["delivery_from"])
-    assert any("a3@s.test" in row for row in everything(settings, "named")["delivery_from"])
+        assert not any(",a3@s.test," in row for row in everything(settings, schema)["delivery_from"])
+    assert any(",a3@s.test," in row for row in everything(settings, "named")["delivery_from"])
     with pytest.raises(ConfigurationError, match="pseudonymised since"):
         targets.swap(settings, "named", threading.Event(), shown)
 
