@@ -42,6 +42,7 @@ _quoted: Final = re.compile(
     r"(?P<address>(?:\"(?:[^\"\\]|\\.){0,64}\"|(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]+)"
     r"@(?:[\w-]+(?:\.[\w-]+)*|\[[^\]\s]{0,64}\]))"
     r"|(?P<verp>(?<![\w.+~-])[\w.+~-]+=(?:[\w-]+\.)+[A-Za-z]{2,})"
+    r"|(?P<link>(?<![\w.+~-])[\w.+~-]+%40(?:[\w-]+\.)+[A-Za-z]{2,})"
     rf"|(?P<client>(?<![\w.~-])[\w.~-]+\[(?:{_IPV4}|{_IPV6})\])"
     r"|(?P<word><[^<>@\s\[\]]{1,255}>)"
     rf"|(?P<ip>(?<![\w.])(?:{_IPV4})(?!\w|\.\w)|(?<![\w:.])(?:{_IPV6})(?![\w:.]))"
@@ -224,9 +225,9 @@ class Pseudonyms:
             before = _before_address.match(local)
             start = before.end() if before is not None and not found.startswith('"') else 0
             return found if start == len(local) else found[:start] + self.address(found[start:])
-        if kind == "verp":
-            local, _, domain = found.rpartition("=")
-            return found if _is_made(local) else f"{self._made(f'{local}@{domain}')}={domain.lower()}"
+        if kind in {"verp", "link"}:
+            local, at, domain = found.rpartition("=" if kind == "verp" else "%40")
+            return found if _is_made(local) else f"{self._made(f'{local}@{domain}')}{at}{domain.lower()}"
         if kind == "client":
             name, _, address = found[:-1].partition("[")
             return f"{self.client(name)}[{network(address)}]"

@@ -42,7 +42,7 @@ def _form(separator: str, local: str, begins: str) -> _Form:
 _FORMS: Final = (
     _form("@", rf"\"(?:[^\"\\]|\\.){{0,64}}\"|(?<![={_ATEXT}])[={_ATEXT}]+", ALONE),
     _form("=", rf"(?<![{_ATEXT}])[{_ATEXT}]+", _TAGGED),
-    _form("%40", r"(?<![\w.+-])[\w.+-]+", ALONE),
+    _form("%40", r"(?<![\w.+~-])[\w.+~-]+", ALONE),
 )
 
 

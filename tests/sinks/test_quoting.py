@@ -47,6 +47,12 @@ def test_a_quoted_local_part_may_hold_blanks() -> None:
     assert with_others(text, other) == without(text, '"odd q"@x.example', "q@y") == "no 'q@y' here"
 
 
+def test_a_pseudonym_is_found_as_an_address_is() -> None:
+    name = f"~{'0123456789' * 2}"
+    text = f"'{name}@x.example' {name}=x.example ?id={name}%40x.example"
+    assert with_others(text, {f"{name}@x.example": "q@y"}.get) == "'q@y' q=y ?id=q%40y"
+
+
 def test_the_longest_reading_counts() -> None:
     assert with_others("a=b@c.d", {"a=b@c.d": "long@y", "b@c.d": "short@y"}.get) == "long@y"
 
