@@ -68,7 +68,7 @@ def of_all(**wanted: Any) -> Ask:
 
 def traced(word: str) -> Ask:
     """Return the search for a message's way."""
-    return lambda connection: len(trace(connection, word))
+    return lambda connection: len(trace(connection, word).hops)
 
 
 def _counted(ask: Callable[..., Any], asked: statistics.Window, _: Sample) -> Ask:

@@ -86,7 +86,7 @@ def _show(connection: "Connection", own: Settings, console: Console) -> None:
     shown = _interesting(connection)
     if shown is not None:
         _title(console, "One mail's way")
-        _print(console, hop_lines(trace(connection, shown), console.width, now))
+        _print(console, hop_lines(trace(connection, shown).hops, console.width, now))
     _title(console, "Next")
     here = f"--data-dir {shlex.quote(str(own.data_dir))}"
     for command in (f"deliveries --status bounced {here}", f"rejects {here}", f"trace {shown} {here}", "up --help"):

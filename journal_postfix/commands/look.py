@@ -11,34 +11,35 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from rich.console import Console
 from rich.text import Text
 
+from journal_postfix.commands.asking import (
+    Action,
+    Client,
+    Limit,
+    MessageId,
+    QueueId,
+    Recipient,
+    Sender,
+    Since,
+    Status,
+    Until,
+    as_logged,
+    one_of,
+    span,
+)
 from journal_postfix.failures import FAILED, complain
 from journal_postfix.local import attach
 from journal_postfix.rendering.characters import for_terminal
 from journal_postfix.rendering.journey import hop_lines, json_text
 from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
-from schemas.moments import parse_time
 from schemas.settings import Settings
 from web.searches import deliveries as delivery_search
 from web.searches import rejects as reject_search
 from web.searches.database import searching
 from web.searches.records import Record, csv_lines, json_line
+from web.searches.status_conditions import STATUSES
+from web.searches.trace import MOST_FOUND, MOST_HOPS
 from web.searches.trace import trace as trace_word
 
-_WHAT = "What to look for"
-Sender = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", rich_help_panel=_WHAT, help="Envelope sender; <> for none.")
-]
-Recipient = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", rich_help_panel=_WHAT, help="Recipient, also before aliases.")
-]
-QueueId = Annotated[str | None, typer.Option(metavar="ID", rich_help_panel=_WHAT, help="Queue id.")]
-MessageId = Annotated[str | None, typer.Option(metavar="ID", rich_help_panel=_WHAT, help="Message-ID header.")]
-Client = Annotated[str | None, typer.Option(metavar="HOST", rich_help_panel=_WHAT, help="Client's name or IP address.")]
-Since = Annotated[
-    str | None, typer.Option(metavar="TIME", rich_help_panel=_WHAT, help="Not before: 2h, yesterday, a date.")
-]
-Until = Annotated[str | None, typer.Option(metavar="TIME", rich_help_panel=_WHAT, help="Before.")]
-Limit = Annotated[int, typer.Option(min=0, help="Most rows, the newest; 0: all.")]
 Format = Annotated[Literal["table", "jsonl", "csv"], typer.Option("--format", help="How to print.")]
 
 
@@ -50,10 +51,7 @@ def deliveries(
     queue_id: QueueId = None,
     message_id: MessageId = None,
     client: Client = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STATUS", rich_help_panel=_WHAT, help="sent, deferred, bounced, …; several: any."),
-    ] = None,
+    status: Status = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
@@ -64,7 +62,8 @@ def deliveries(
     Without --since, --queue-id or --message-id: the last 24 hours that the log has. An address is whole, a
     domain (@example.org) or a pattern (*@*.example.org); upper and lower case are the same in patterns and domains, and
     whole addresses are looked for as typed and in lower case.
-    Status: sent, deferred, bounced, expired, deleted, held, discarded, rejected, cancelled, queued.
+    Status: sent, deferred, bounced, expired, deleted, held, discarded, rejected, cancelled, queued; of probes,
+    deliverable and undeliverable. Exit code 0 also where nothing fits.
     Times without an offset are this machine's; JSON and CSV have UTC. CSV holds values as they are: have a
     spreadsheet import them as text.
 
@@ -75,15 +74,16 @@ def deliveries(
     [cyan]journal-postfix deliveries --sender @example.org --format csv --limit 0[/]
     """
     now = datetime.now(UTC)
+    first, last = span(since, until)
     asked = delivery_search.DeliverySearch(
         sender=sender, recipient=recipient, queue_id=queue_id, message_id=message_id, client=client,
-        status=tuple(status or ()), since=_time(since, now), until=_time(until, now), limit=limit,
+        status=one_of(status, STATUSES), since=first, until=last, limit=_one_more(limit),
     )  # fmt: skip
     with _connected(settings) as connection:
-        records = delivery_search.search(connection, asked)
-        shown = _print(records, output, delivery_search.FIELDS, lambda rows, width: delivery_lines(rows, width, now))
+        found = _Limited(delivery_search.search(connection, asked), limit)
+        shown = _print(found, output, delivery_search.FIELDS, lambda rows, width: delivery_lines(rows, width, now))
         if not shown and output == "table":
-            _nothing("No delivery", delivery_search.newest(connection))
+            _nothing("No delivery", asked, delivery_search.newest(connection))
 
 
 def rejects(
@@ -93,10 +93,7 @@ def rejects(
     recipient: Recipient = None,
     queue_id: QueueId = None,
     client: Client = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ACTION", rich_help_panel=_WHAT, help="Action: reject, reject_warning, hold, …"),
-    ] = None,
+    status: Action = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
@@ -106,7 +103,8 @@ def rejects(
 
     That is mail without a queue id yet, and recipients refused of a message that had one (its other recipients
     may have gone through). Without --since: the last 24 hours that the log has. Addresses and times are as in
-    [cyan]journal-postfix deliveries --help[/].
+    [cyan]journal-postfix deliveries --help[/]. Actions: reject, milter-reject, proxy-reject, hangup, reject_warning,
+    warn, hold, milter-hold, discard, milter-discard. Exit code 0 also where nothing fits.
 
     [bold]Examples[/]
 
@@ -114,21 +112,22 @@ def rejects(
     [cyan]journal-postfix rejects --recipient @example.org --since yesterday --format jsonl[/]
     """
     now = datetime.now(UTC)
+    first, last = span(since, until)
     asked = reject_search.RejectSearch(
-        sender=sender, recipient=recipient, queue_id=queue_id, client=client, action=tuple(status or ()),
-        since=_time(since, now), until=_time(until, now), limit=limit,
+        sender=sender, recipient=recipient, queue_id=queue_id, client=client,
+        action=one_of(status, reject_search.ACTIONS), since=first, until=last, limit=_one_more(limit),
     )  # fmt: skip
     with _connected(settings) as connection:
-        records = reject_search.search(connection, asked)
-        shown = _print(records, output, reject_search.FIELDS, lambda rows, width: reject_lines(rows, width, now))
+        found = _Limited(reject_search.search(connection, asked), limit)
+        shown = _print(found, output, reject_search.FIELDS, lambda rows, width: reject_lines(rows, width, now))
         if not shown and output == "table":
-            _nothing("No rejection", reject_search.newest(connection))
+            _nothing("No rejection", asked, reject_search.newest(connection))
 
 
 def trace(
     settings: Settings,
     *,
-    word: Annotated[str, typer.Argument(help="Queue id, message-id or address.", metavar="WORD")],
+    word: Annotated[str, typer.Argument(help="Queue id, message-id or address.", metavar="WORD", callback=as_logged)],
     output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
 ) -> None:
     """Show a message's way: arrival, every attempt, holds, bounces, forwards.
@@ -142,15 +141,22 @@ def trace(
     [cyan]journal-postfix trace ann@example.org[/]
     """
     with _connected(settings) as connection:
-        hops = trace_word(connection, word)
-    if not hops:
-        complain(f"no message has the queue id, message-id, sender or recipient {word!r}")
+        way = trace_word(connection, word)
+    if not way.hops:
+        complain(
+            f"no message has the queue id, message-id, sender or recipient {word}; what was refused before it was a "
+            "message is in `journal-postfix rejects`"
+        )
         raise typer.Exit(FAILED)
     if output == "json":
-        _write(json_text(hops).splitlines())
+        _write([json_text(way.hops)])
     else:
         console = _console()
-        _draw(console, hop_lines(hops, console.width, datetime.now(UTC)))
+        _draw(console, hop_lines(way.hops, console.width, datetime.now(UTC)))
+    if way.more_messages:
+        _tell(f"These are the newest {MOST_FOUND} messages that it stands for; `deliveries` lists them all.")
+    if way.more_hops:
+        _tell(f"More than these {MOST_HOPS} messages hang together: trace one of them for its neighbours.")
 
 
 @contextmanager
@@ -159,17 +165,34 @@ def _connected(settings: Settings) -> Iterator[Connection]:
         yield connection
 
 
-def _time(text: str | None, now: datetime) -> datetime | None:
-    return None if text is None else parse_time(text, now=now)
+class _Limited:
+    """The first *limit* of *records* (0: all), and whether there are more, once they were looked at."""
+
+    def __init__(self, records: Iterator[Record], limit: int) -> None:
+        self._records, self._limit = records, limit
+        self.more = False
+
+    def __iter__(self) -> Iterator[Record]:
+        for number, record in enumerate(self._records, 1):
+            if self._limit and number > self._limit:
+                self.more = True
+                return
+            yield record
+
+
+def _one_more(limit: int) -> int:
+    """Return the limit of a search that finds out whether there is more than *limit*."""
+    return limit + 1 if limit else 0
 
 
 def _print(
-    records: Iterator[Record],
+    found: _Limited,
     output: str,
     fields: Sequence[str],
     lines: Callable[[Iterable[Record], int], Iterator[Text]],
 ) -> bool:
-    """Print the records; tell whether there was any."""
+    """Print the records, and on stderr that there are more; return whether there was any."""
+    records = iter(found)
     first = next(records, None)
     if first is None:
         if output == "csv":
@@ -187,15 +210,31 @@ def _print(
     else:
         console = _console()
         _draw(console, lines(all_of_them(), console.width))
+    if found.more:
+        _tell("There are more; --limit shows more of them, --limit 0 all.")
     return True
 
 
-def _nothing(what: str, newest: datetime | None) -> None:
+def _nothing(
+    what: str, asked: delivery_search.DeliverySearch | reject_search.RejectSearch, newest: datetime | None
+) -> None:
+    """Say that nothing fits, and what may be the matter: only the default window hides anything."""
     if newest is None:
-        typer.echo("The database holds nothing yet: journal-postfix up --logfile FILE", err=True)
-    else:
+        _tell("The database holds nothing yet: journal-postfix up --logfile FILE")
+        return
+    words = [f"{what} fits."]
+    ids = (asked.queue_id, getattr(asked, "message_id", None))
+    if ids == (None, None):
         moment = newest.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        typer.echo(f"{what} fits. The newest is of {moment}; --since DATE looks further back.", err=True)
+        looks = asked.since is None or asked.since > newest
+        words.append(f"The newest is of {moment}{'; --since DATE looks further back' if looks else ''}.")
+    if asked.client is not None and "*" in asked.client:
+        words.append("A client's pattern is one of names, not of addresses.")
+    _tell(" ".join(words))
+
+
+def _tell(words: str) -> None:
+    typer.echo(words, err=True)
 
 
 def _console() -> Console:

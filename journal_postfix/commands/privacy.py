@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from journal_postfix import topics
+from journal_postfix.commands.asking import as_logged
 from journal_postfix.local import attach
 from journal_postfix.rendering.characters import plain
 from schemas.errors import ConfigurationError, JournalPostfixError
@@ -71,7 +72,10 @@ def purge(
 def erase(
     settings: Settings,
     *,
-    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Whose data, or a login; in letters of any case.")],
+    address: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", callback=as_logged, help="Whose data, or a login; in letters of any case."),
+    ],
     pseudonymise: Annotated[
         bool, typer.Option("--pseudonymise", help="Put one made-up address in its place, the same everywhere.")
     ] = False,

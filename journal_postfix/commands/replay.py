@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from journal_postfix.broker import require_kafka
+from journal_postfix.commands.asking import MOST_ROWS
 from journal_postfix.everything import console_of_messages, teller
 from journal_postfix.failures import FAILED, WRONG_USE, complain
 from journal_postfix.interrupts import Interruption, interruptible
@@ -94,7 +95,7 @@ def diff(
     settings: Settings,
     schema: Schema,
     *,
-    limit: Annotated[int, typer.Option(min=0, help="Most examples of each table.")] = 10,
+    limit: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="Most examples of each table.")] = 10,
     output: Annotated[Literal["table", "jsonl"], typer.Option("--format", help="How to print.")] = "table",
 ) -> None:
     """Say what the replayed tables tell otherwise than the live ones.

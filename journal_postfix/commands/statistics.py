@@ -8,12 +8,12 @@ import msgspec
 import typer
 from rich.console import Console
 
+from journal_postfix.commands.asking import MOST_ROWS, as_logged, span
 from journal_postfix.line_counts import read_counts
 from journal_postfix.local import attach
 from journal_postfix.mail_statistics import as_record, read_statistics
 from journal_postfix.rendering.line_counts import count_lines
 from journal_postfix.rendering.mail_statistics import statistics_lines
-from schemas.moments import parse_time
 from schemas.settings import Settings
 from web.searches.database import searching
 from web.searches.records import Record, json_line
@@ -29,8 +29,12 @@ def stats(
         str | None, typer.Option(metavar="TIME", rich_help_panel=_MAIL, help="Not before: 7d, yesterday, a date.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", rich_help_panel=_MAIL, help="Before.")] = None,
-    host: Annotated[str | None, typer.Option(metavar="HOST", rich_help_panel=_MAIL, help="One mail host.")] = None,
-    limit: Annotated[int, typer.Option(min=1, rich_help_panel=_MAIL, help="Most rows of each list.")] = 10,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", rich_help_panel=_MAIL, callback=as_logged, help="One mail host.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MOST_ROWS, rich_help_panel=_MAIL, help="Most rows of each list.")
+    ] = 10,
     output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
 ) -> None:
     """Show what became of the lines that were read, or with --mail, of the mail.
@@ -68,8 +72,7 @@ def stats(
 def _mail(  # noqa: PLR0917 - each is a flag
     settings: Settings, since: str | None, until: str | None, host: str | None, limit: int, output: str
 ) -> None:
-    now = datetime.now(UTC)
-    first, last = (None if text is None else parse_time(text, now=now) for text in (since, until))
+    first, last = span(since, until)
     with attach(settings, broker=False, database=True) as complete, searching(complete.database) as connection:
         found = read_statistics(connection, first, last, host, limit)
     if output == "json":

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from journal_postfix.rendering.characters import address, cut_end, cut_middle, plain
 from journal_postfix.rendering.mail_tables import STATUS_STYLES, reason, short_time
 from web.searches.journey import Event, Hop, attempts_of, events_of
-from web.searches.records import time_text
+from web.searches.records import json_document, time_text
 
 _WHAT_WIDTH: Final = 10
 _MOST_SAID: Final = 3
@@ -88,10 +87,11 @@ def as_json(hops: Sequence[Hop]) -> list[dict[str, Any]]:
         {
             "link": hop.link or None,
             "linked_from": hop.linked_from or None,
-            "message": _values(hop.message),
+            "message": _values(hop.message) | {"status": hop.status or None},
             "deliveries": [
                 {
-                    **_values({k: v for k, v in delivery.items() if k != "history"}),
+                    **_values({k: v for k, v in delivery.items() if k not in {"history", "effective_status"}}),
+                    "status": delivery["effective_status"],
                     "history": [
                         {
                             "at": time_text(attempt.at), "status": attempt.what, "dsn": attempt.dsn,
@@ -110,7 +110,7 @@ def as_json(hops: Sequence[Hop]) -> list[dict[str, Any]]:
 
 def json_text(hops: Sequence[Hop]) -> str:
     """Return the hops as an indented JSON document."""
-    return msgspec.json.format(msgspec.json.encode(as_json(hops)), indent=2).decode()
+    return json_document(as_json(hops))
 
 
 def _values(record: Any) -> dict[str, Any]:

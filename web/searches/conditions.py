@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -111,7 +112,17 @@ def client_condition(
     client = text.strip()
     if "*" in client:
         return address_condition(name, Asked("pattern", (like(client),)), names, weighed=weighed)
-    return joined([condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", client)], " OR ")
+    return joined(
+        [condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", _as_logged(client))], " OR "
+    )
+
+
+def _as_logged(address: str) -> str:
+    """Return an IP address as Postfix writes it; anything else as it is."""
+    try:
+        return str(ip_address(address.removeprefix("[").removesuffix("]").lower().removeprefix("ipv6:")))
+    except ValueError:
+        return address
 
 
 def known_names(connection: "Connection", kind: str, pattern: str) -> list[str] | None:

@@ -33,7 +33,9 @@ class Hop(msgspec.Struct, frozen=True):
     message: Record
     """The row of ``delivery_from``."""
     deliveries: Sequence[Record]
-    """Its rows of ``delivery_to``; perhaps not all, see `more`."""
+    """Its rows of ``delivery_to`` with their ``effective_status``; perhaps not all, see `more`."""
+    status: str = ""
+    """The effective status of a message without deliveries; empty where these have theirs."""
     more: int = 0
     """Deliveries that were left out."""
     link: str = ""
@@ -60,6 +62,10 @@ _MOMENTS: Final = (
 )
 """Columns of a message that are a moment, what happened then, and the column that says why."""
 
+_BY_A_TABLE: Final = "by an access table or a Milter, before it was queued"
+_INFERRED: Final = {"held": _BY_A_TABLE, "discarded": _BY_A_TABLE, "cancelled": "given up by the client, never queued"}
+"""Statuses of a message that no column may tell the moment of, and what then became of it."""
+
 _ORDER: Final = {"arrived": 0, "removed": 3, "deleted": 3, "expired": 2}
 """What comes first of what the log has in one second; anything else is 1."""
 
@@ -72,6 +78,8 @@ def events_of(hop: Hop) -> list[Event]:
             events.append(Event(at, what, text=(hop.message[why] or "") if why else ""))
     for delivery in hop.deliveries:
         events.extend(attempts_of(delivery))
+    if hop.status in _INFERRED and all(event.what != hop.status for event in events):
+        events.append(Event(hop.message["arrived_at"], hop.status, text=_INFERRED[hop.status]))
     return sorted(events, key=lambda event: (event.at, _ORDER.get(event.what, 1)))
 
 
@@ -85,9 +93,11 @@ def attempts_of(delivery: Record) -> Iterator[Event]:
     for event in earlier:
         number += event.what != "rejected"
         yield msgspec.structs.replace(event, attempt=number if many and event.what != "rejected" else 0)
+    # Postfix's agent that throws mail away logs that it was sent.
+    thrown_away = (delivery["status"], delivery["effective_status"]) == ("sent", "discarded")
     yield Event(
         delivery["last_attempt_at"],
-        delivery["status"],
+        "discarded" if thrown_away else delivery["status"],
         recipient=delivery["recipient"],
         orig_recipient=delivery["orig_recipient"] or "",
         relay=delivery["relay"] or "",

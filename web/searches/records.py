@@ -18,7 +18,7 @@ _ESCAPED: Final = {
         *range(0x7F, 0xA0), 0xAD, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x202F),
         *range(0x2060, 0x2070), 0xFEFF, *range(0xFFF9, 0xFFFC),
     )
-}  # fmt: skip
+} | {code: f"\\udb40\\u{0xDC00 + code - 0xE0000:04x}" for code in range(0xE0000, 0xE0080)}  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,6 +32,11 @@ def json_line(record: Record) -> str:
     """Return the record as one line of JSON, without its end."""
     values = {name: time_text(v) if isinstance(v, datetime) else v for name, v in record.items()}
     return _encode(values).decode().translate(_ESCAPED)
+
+
+def json_document(value: object) -> str:
+    """Return *value*, which holds no times, as an indented JSON document, without the end of its last line."""
+    return msgspec.json.format(_encode(value), indent=2).decode().translate(_ESCAPED)
 
 
 def csv_lines(fields: Sequence[str], records: Iterable[Record]) -> Iterator[str]:

@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 
 FIELDS: Final = (
     "at", "host", "service", "action", "stage", "client_name", "client_address", "code", "dsn", "reply", "sender",
-    "recipient", "protocol", "helo", "sasl_username", "reason",
+    "recipient", "protocol", "helo", "sasl_username", "reason", "queue_id",
 )  # fmt: skip
 """Names and order are an interface."""
+ACTIONS: Final = (
+    "reject", "milter-reject", "proxy-reject", "hangup", "reject_warning", "warn", "hold", "milter-hold", "discard",
+    "milter-discard",
+)  # fmt: skip
+"""All that a rejection may be."""
 
 
 class RejectSearch(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,7 @@ _SESSION: Final = timedelta(days=1)
 
 _WITHOUT_ID: Final = """
 SELECT at, host, service, action, stage, client_name, client_address, code, dsn, reply, sender, recipient, protocol,
-       helo, sasl_username, reason
+       helo, sasl_username, reason, NULL::text AS queue_id
   FROM noqueue
  WHERE {} ORDER BY at DESC{}"""
 
@@ -66,7 +71,8 @@ _WITH_ID: Final = """
 SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
        t.stage, f.client_name, f.client_address,
        coalesce(t.code, substring(t.reply FROM '^[245][0-9][0-9](?![0-9])')::bigint) AS code,
-       nullif(t.dsn, '') AS dsn, t.reply, f.sender, t.recipient, f.protocol, f.helo, f.sasl_username, t.reason
+       nullif(t.dsn, '') AS dsn, t.reply, f.sender, t.recipient, f.protocol, f.helo, f.sasl_username, t.reason,
+       t.queue_id
   FROM delivery_to t
   LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host
  WHERE t.status = 'rejected' AND {} ORDER BY t.last_attempt_at DESC{}"""

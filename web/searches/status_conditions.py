@@ -5,6 +5,12 @@ from typing import Final
 
 from web.searches.conditions import Condition, condition, joined, statuses
 
+STATUSES: Final = (
+    "sent", "deferred", "bounced", "expired", "deleted", "held", "discarded", "rejected", "cancelled", "queued",
+    "deliverable", "undeliverable",
+)  # fmt: skip
+"""All effective statuses: what else Postfix may log of an attempt counts as deferred."""
+
 # What a status implies of a row of delivery_to and of one of delivery_from, each with an index: of either, where it
 # is in both.
 OF_RECIPIENTS: Final = {

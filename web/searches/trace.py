@@ -40,19 +40,34 @@ class Link(msgspec.Struct, frozen=True):
     how: str
 
 
-def trace(connection: "Connection", word: str) -> list[Hop]:
+class Way(msgspec.Struct, frozen=True):
+    """What was found, and whether it is all."""
+
+    hops: list[Hop]
+    more_messages: bool = False
+    """Whether the word stands for more than the newest `MOST_FOUND`."""
+    more_hops: bool = False
+    """Whether more than `MOST_HOPS` hang together."""
+
+
+def trace(connection: "Connection", word: str) -> Way:
     """Return the hops of the messages that *word* (queue id, message-id or address) names, in the order of time."""
     found = _find(connection, word)
-    waiting = [(Link(key, ""), "") for key in found]
+    waiting = [(Link(key, ""), "") for key in found[:MOST_FOUND]]
     hops: dict[Key, Hop] = {}
-    while waiting and len(hops) < MOST_HOPS:
+    more_hops = False
+    while waiting and not more_hops:
         link, linked_from = waiting.pop(0)
         if link.key in hops:
+            continue
+        if len(hops) == MOST_HOPS:
+            more_hops = True
             continue
         hop = _load(connection, link, linked_from)
         hops[link.key] = hop
         waiting.extend((following, hop.message["queue_id"]) for following in _links(connection, hop))
-    return sorted(hops.values(), key=lambda hop: (hop.message["arrived_at"], hop.message["queue_id"]))
+    in_order = sorted(hops.values(), key=lambda hop: (hop.message["arrived_at"], hop.message["queue_id"]))
+    return Way(in_order, more_messages=len(found) > MOST_FOUND, more_hops=more_hops)
 
 
 _BY_WORD: Final = {
@@ -61,7 +76,9 @@ _BY_WORD: Final = {
 }
 _BY_ADDRESS: Final = (
     "SELECT arrived_at, queue_id, host FROM delivery_from WHERE sender = ANY(%(addresses)s) AND {window} UNION "
-    "SELECT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s) AND {window}"
+    "SELECT arrived_at, queue_id, host FROM delivery_to WHERE recipient = ANY(%(addresses)s) AND {window} UNION "
+    "SELECT arrived_at, queue_id, host FROM delivery_to "
+    "WHERE orig_recipient = ANY(%(addresses)s) AND orig_recipient <> '' AND {window}"
 )
 _WINDOW: Final = (
     "arrived_at >= coalesce(%(since)s::timestamptz, '-infinity') "
@@ -70,44 +87,53 @@ _WINDOW: Final = (
 
 
 def _find(connection: "Connection", word: str) -> list[Key]:
+    """Return the newest messages that *word* names, one more than `MOST_FOUND` at most: then there are more."""
     inner = word.strip().removeprefix("<").removesuffix(">")
     parameters = {"word": word.strip(), "message_id": inner, "addresses": spellings(inner)}
-    newest_first = f"ORDER BY arrived_at DESC LIMIT {MOST_FOUND}"
+    newest_first = f"ORDER BY arrived_at DESC LIMIT {MOST_FOUND + 1}"
     keys: set[Key] = set()
     for query in _BY_WORD.values():
         keys.update(_keys(connection, f"{query} {newest_first}", parameters))
-    if "@" in inner:
+    if "@" in inner or (inner and not keys):  # local mail may be for a name alone, such as root
         by_address = f"{_BY_ADDRESS.format(window=_WINDOW)} {newest_first}"
         for since, until in windows(newest(connection), None, None):
             keys.update(_keys(connection, by_address, {**parameters, "since": since, "until": until}))
-            if len(keys) >= MOST_FOUND:
+            if len(keys) > MOST_FOUND:
                 break
-    return sorted(keys, reverse=True)[:MOST_FOUND]
+    return sorted(keys, reverse=True)[: MOST_FOUND + 1]
 
 
 def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
     arrived_at, queue_id, host = link.key
     messages = _rows(
         connection,
-        "SELECT *, client_tls(host, nullif(pid, 0), service, client_address, arrived_at)"
-        " FROM delivery_from WHERE arrived_at = %s AND queue_id = %s AND host = %s",
+        "SELECT f.*, client_tls(host, nullif(pid, 0), service, client_address, arrived_at), message_status(f)"
+        " FROM delivery_from f WHERE arrived_at = %s AND queue_id = %s AND host = %s",
         link.key,
     )
     # Only later lines of it were seen: what is known is in its deliveries.
     unseen = dict.fromkeys(DeliveryFrom.__struct_fields__) | {
         "host": host, "queue_id": queue_id, "arrived_at": arrived_at, "client_tls": None,
+        "message_status": None,
     }  # fmt: skip
     deliveries = _rows(
         connection,
-        "SELECT *, coalesce(tls, relay_tls(host, pid, service, relay, last_attempt_at)) AS tls,"
-        " count(*) OVER () AS deliveries_in_all FROM delivery_to"
-        " WHERE arrived_at = %s AND queue_id = %s AND host = %s ORDER BY recipient, orig_recipient"
+        "SELECT t.*, coalesce(t.tls, relay_tls(t.host, t.pid, t.service, t.relay, t.last_attempt_at)) AS tls,"
+        " coalesce(d.status, CASE WHEN t.status = 'sent' AND (t.service = 'discard' OR t.service LIKE '%%/discard')"
+        " THEN 'discarded' ELSE t.status END) AS effective_status, count(*) OVER () AS deliveries_in_all"
+        " FROM delivery_to t"
+        " LEFT JOIN delivery_rows(%s, %s) d ON d.queue_id = t.queue_id AND d.host = t.host"
+        " AND d.recipient = t.recipient AND coalesce(d.orig_recipient, '') = t.orig_recipient"
+        " WHERE t.arrived_at = %s AND t.queue_id = %s AND t.host = %s ORDER BY t.recipient, t.orig_recipient"
         " LIMIT %s",
-        (*link.key, MOST_DELIVERIES),
+        (arrived_at, arrived_at, *link.key, MOST_DELIVERIES),
     )
     in_all = deliveries[0]["deliveries_in_all"] if deliveries else 0
+    message = dict(messages[0]) if messages else unseen
+    status = message.pop("message_status")
     return Hop(
-        message=messages[0] if messages else unseen,
+        message=message,
+        status="" if deliveries else status or "",
         deliveries=[{field: row.get(field) for field in _DELIVERY_FIELDS} for row in deliveries],
         more=in_all - len(deliveries),
         link=link.how,
@@ -115,7 +141,10 @@ def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
     )
 
 
-_DELIVERY_FIELDS: Final = tuple(field for field in DeliveryTo.__struct_fields__ if field != "version")
+_DELIVERY_FIELDS: Final = (
+    *(field for field in DeliveryTo.__struct_fields__ if field != "version"),
+    "effective_status",
+)
 
 
 _KEY: Final = "SELECT arrived_at, queue_id, host FROM delivery_from "

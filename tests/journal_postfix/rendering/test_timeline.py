@@ -12,6 +12,7 @@ from schemas.deliveries import DeliveryFrom, DeliveryTo
 from web.searches.journey import Hop
 
 AT = datetime(2026, 11, 23, 6, 28, 35, tzinfo=UTC)
+DELIVERY_FIELDS = (*DeliveryTo.__struct_fields__, "effective_status")
 NOW = AT + timedelta(hours=8)
 EARLIER = "2026-11-23T06:28:40.000000Z\t1\t0000\tdeferred\t4.4.1\tnone\tconnect to mx: Connection refused"
 
@@ -30,11 +31,11 @@ def hop(link: str = "", linked_from: str = "", more: int = 0, **known: Any) -> H
         "host": "mx1", "queue_id": "9D5CB98A3E3", "arrived_at": AT, "sender": "ann@example.org", "size": 541,
         "message_id": "1@example.org", "client_address": "192.0.2.7", "removed_at": AT + timedelta(minutes=2),
     } | {name: value for name, value in known.items() if name in DeliveryFrom.__struct_fields__}  # fmt: skip
-    delivery = dict.fromkeys(DeliveryTo.__struct_fields__) | {
+    delivery = dict.fromkeys(DeliveryTo.__struct_fields__) | {"effective_status": "sent"} | {
         "recipient": "bob@example.net", "last_attempt_at": AT + timedelta(minutes=2), "status": "sent",
         "service": "smtp", "attempts": 2, "relay": "mx[192.0.2.1]:25", "dsn": "2.0.0", "reply": "250 Ok",
         "history": [EARLIER],
-    } | {name: value for name, value in known.items() if name in DeliveryTo.__struct_fields__}  # fmt: skip
+    } | {name: value for name, value in known.items() if name in DELIVERY_FIELDS}  # fmt: skip
     return Hop(message=message, deliveries=[delivery], more=more, link=link, linked_from=linked_from)
 
 
@@ -78,3 +79,20 @@ def test_json_holds_every_attempt_in_order() -> None:
         ("2026-11-23T06:30:35.000000Z", "sent"),
     ]
     assert delivery["recipient"] == "bob@example.net"
+
+
+def test_json_has_the_effective_status_and_the_attempts_as_they_were_logged() -> None:
+    [document] = json.loads(json_text([hop(status="deferred", effective_status="expired")]))
+    [delivery] = document["deliveries"]
+    assert delivery["status"] == "expired"
+    assert [attempt["status"] for attempt in delivery["history"]] == ["deferred", "deferred"]
+    assert "effective_status" not in delivery
+    assert document["message"]["status"] is None
+
+
+def test_json_is_json_whatever_a_reply_holds_and_no_terminal_acts_on_it() -> None:
+    evil = "\u2028\x85\r\n\x9b2J\x7f\u202e\U000e0041\x1b"
+    text = json_text([hop(reply=evil)])
+    assert json.loads(text)[0]["deliveries"][0]["reply"] == evil
+    assert not set(text) & set(evil) - set("\n2J")
+    assert json.loads("\n".join(text.splitlines()))[0]["deliveries"][0]["reply"] == evil

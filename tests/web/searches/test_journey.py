@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from schemas.deliveries import DeliveryFrom, DeliveryTo
 from schemas.merging import attempt_entry
 from web.searches.journey import Hop, events_of
@@ -14,7 +16,7 @@ def message(**known: Any) -> dict[str, Any]:
 
 
 def delivery(**known: Any) -> dict[str, Any]:
-    fields = dict.fromkeys(DeliveryTo.__struct_fields__)
+    fields = dict.fromkeys((*DeliveryTo.__struct_fields__, "effective_status"))
     return fields | {"recipient": "bob@example.net", "last_attempt_at": AT, "status": "sent", "history": []} | known
 
 
@@ -68,3 +70,21 @@ def test_mail_made_on_this_host_says_from_what() -> None:
 def test_a_rejection_of_the_whole_message_says_why() -> None:
     known = message(rejected_at=after(1), reject_stage="END-OF-MESSAGE", reject_reply="550 5.7.1 spam")
     assert [(e.what, e.text) for e in events_of(Hop(message=known, deliveries=[]))][1] == ("rejected", "550 5.7.1 spam")
+
+
+@pytest.mark.parametrize("status", ["held", "discarded", "cancelled"])
+def test_what_became_of_a_message_is_told_where_no_column_has_its_moment(status: str) -> None:
+    [arrival, fate] = events_of(Hop(message=message(), deliveries=[], status=status))
+    assert (arrival.what, fate.what, fate.at) == ("arrived", status, AT)
+    assert fate.text
+    known = Hop(message=message(**{f"{status}_at": after(3)}), deliveries=[], status=status)
+    assert [(event.what, event.at) for event in events_of(known)] == [("arrived", AT), (status, after(3))]
+
+
+def test_a_message_that_waits_in_the_queue_has_only_arrived() -> None:
+    assert [event.what for event in events_of(Hop(message=message(), deliveries=[], status="queued"))] == ["arrived"]
+
+
+def test_mail_that_was_thrown_away_is_not_said_to_be_sent() -> None:
+    thrown = delivery(service="discard", reply="silently", effective_status="discarded")
+    assert [event.what for event in events_of(Hop(message=message(), deliveries=[thrown]))] == ["arrived", "discarded"]

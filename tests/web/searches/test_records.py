@@ -17,11 +17,13 @@ def test_fields_keep_their_order_and_unknown_values_are_null() -> None:
 
 
 def test_hostile_text_is_escaped_and_survives_reading_it_back() -> None:
-    text = "a\x1b[2J\x9b31m\x7f\u202eb\u2066\u200bé日本 \ufeff\u2028\r\n\x00"
+    text = "a\x1b[2J\x9b31m\x7f\u202eb\u2066\u200bé日本 \ufeff\u2028\r\n\x00\U000e0001\U000e007f"
     line = json_line({"reply": text})
     assert json.loads(line)["reply"] == text
     assert "é日本" in line
-    assert not [c for c in line if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200b\ufeff\u2028"]
+    assert not [
+        c for c in line if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200b\ufeff\u2028\U000e0001"
+    ]
 
 
 def test_csv_reads_back_as_it_was() -> None:
