@@ -1,11 +1,20 @@
 """``journal-postfix`` and ``python -m journal_postfix``."""
 
-from journal_postfix.application import application
+import io
+import sys
 
 
 def main() -> None:
     """Run the command line."""
-    application(prog_name="journal-postfix")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 lacks characters
+    try:
+        from journal_postfix.application import application  # noqa: PLC0415 - takes long enough for a Ctrl-C
+
+        application(prog_name="journal-postfix")
+    except KeyboardInterrupt:
+        sys.exit(130)  # failures.INTERRUPTED, which may not be there yet
 
 
 if __name__ == "__main__":

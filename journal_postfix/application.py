@@ -24,8 +24,8 @@ _EPILOG: Final = """\
 
 Settings: flags (COMMAND --help), else JOURNAL_POSTFIX_… in the environment, else a YAML file (--config).
 
-Exit codes: 0 done, also where a search finds nothing; 1 failed, or trace found nothing, check or replay diff something;
-2 wrong flags, settings or input; 130 Ctrl-C."""
+Exit codes: 0 done, also where deliveries or rejects finds nothing; 1 failed, or trace finds nothing; 2 wrong flags, \
+settings or input; 130 Ctrl-C."""
 
 
 class _InOrder(TyperGroup):

@@ -1,11 +1,13 @@
 """How the command fails: one line on stderr and an exit code that scripts can rely on."""
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Final, NoReturn
 
 import typer
 
@@ -22,6 +24,8 @@ INTERRUPTED: Final = 130
 """Ctrl-C."""
 TERMINATED: Final = 143
 """SIGTERM before the work was done."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 PREFIX: Final = "journal-postfix: "
 
@@ -59,11 +63,40 @@ def reported(*, tracebacks: bool) -> Iterator[None]:
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            _unexpected(error, tracebacks=tracebacks)
+        complain(f"{_where(error)}: no space is left there; make room, and run the same command again")
+        _end_output()
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
             raise
-        hint = "" if tracebacks else "; --log-level debug shows the traceback"
-        complain(f"unexpected {type(error).__name__}: {error}{hint}", error if tracebacks else None)
-        raise typer.Exit(FAILED) from None
+        _unexpected(error, tracebacks=tracebacks)
+
+
+def _unexpected(error: Exception, *, tracebacks: bool) -> NoReturn:
+    hint = "" if tracebacks else "; --log-level debug shows the traceback"
+    complain(f"unexpected {type(error).__name__}: {error}{hint}", error if tracebacks else None)
+    raise typer.Exit(FAILED) from None
+
+
+def _where(error: OSError) -> str:
+    """Return what could not be written, as far as that is known: an error of a write names no file."""
+    if error.filename is not None:
+        return os.fsdecode(error.filename)
+    output = Path("/proc/self/fd/1")
+    try:
+        return f"the output ({output.readlink()}) or the data folder" if not sys.stdout.isatty() else "the data folder"
+    except (OSError, ValueError):
+        return "the output or the data folder"
+
+
+def _end_output() -> None:
+    """Write the rest of the output, or forget it where that is not possible: at the end it would fail once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

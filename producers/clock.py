@@ -28,7 +28,8 @@ _GAP: Final = timedelta(days=31)
 _DISORDER: Final = 5 * 60 * 1_000_000
 """How far back, in microseconds, a line's time may go before the clock was put back instead."""
 _JUMP: Final = 3 * 3600 * 1_000_000
-_YEARS: Final = range(1971, 2200)
+YEARS: Final = range(1971, 2200)
+"""Years that a mail log may be of."""
 _WITHOUT_YEAR: Final = len(b"Nov 27 16:19")
 
 _InYear = Callable[[int], datetime]
@@ -164,7 +165,7 @@ def _nearest(in_year: _InYear, day: datetime) -> datetime:
 def _naive(minute: bytes) -> datetime:
     """Read ``2026-11-27T16:19``. Raises ValueError."""
     naive = datetime.fromisoformat(minute.decode())
-    if naive.year not in _YEARS:
+    if naive.year not in YEARS:
         raise ValueError("no year of a mail log")
     return naive
 

@@ -80,10 +80,14 @@ class _Reading:
                 source.channel.mark()
                 self._failure = ConfigurationError(
                     f"{file} cannot be read to its end: {error}. The lines before that were sent; "
-                    "get a good copy of the file and run this again"
+                    f"get a good copy of the file and run this again{self._left_out()}"
                 )
                 raise StoppedError from None
         run.tell(self._progress(), last=True)
+
+    def _left_out(self) -> str:
+        later = self._files[len(self.sources) :]
+        return f". What comes after it was not read: {', '.join(map(str, later))}" if later else ""
 
     def close(self) -> None:
         """Close the files."""

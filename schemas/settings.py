@@ -369,5 +369,7 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
         raise ConfigurationError(
             f"cannot read the settings: {file}{where} is no YAML; special characters need quotes"
         ) from None
-    except (SettingsError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"cannot read the settings: {file} is no text in UTF-8") from None
+    except (SettingsError, OSError) as error:
         raise ConfigurationError(f"cannot read the settings: {error}") from None

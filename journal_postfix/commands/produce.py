@@ -18,6 +18,7 @@ from journal_postfix.supervision.reports import Read, Reading, to_line
 from producers import journal as journal_source
 from producers import logfile as logfile_source
 from producers import stdin as stdin_source
+from producers.clock import YEARS
 from schemas.figures import Figure
 from schemas.settings import Settings
 
@@ -28,7 +29,12 @@ application = typer.Typer(
 )
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, across rotations.")]
-Year = Annotated[int | None, typer.Option(help="Year of the first timestamp that has none (default: a guess).")]
+Year = Annotated[
+    int | None,
+    typer.Option(
+        min=YEARS.start, max=YEARS.stop - 1, help="Year of the first timestamp that has none (default: a guess)."
+    ),
+]
 Timezone = Annotated[str | None, typer.Option(help="Of timestamps that have none, e.g. Europe/Berlin.")]
 Report = Annotated[bool, typer.Option("--report", hidden=True)]
 

@@ -129,8 +129,14 @@ def diff(
         console.print(f"Mail that arrived from {there.since:%Y-%m-%d %H:%M} to {there.until:%Y-%m-%d %H:%M} (UTC)")
         for line in comparison_lines(found):
             console.print(line, soft_wrap=True)
+    if not any(_rows(each) for each in found if isinstance(each, Compared)):
+        complain("nothing was compared: neither set of tables has mail of that time")
     if not all(each.same for each in found if not isinstance(each, Difference)):
         raise typer.Exit(FAILED)
+
+
+def _rows(table: Compared) -> int:
+    return table.equal + table.different + table.only_live + table.only_replayed + table.parts
 
 
 @application.command()
@@ -152,11 +158,11 @@ def swap(
 
     [cyan]journal-postfix replay swap replayed[/]
     """
+    second_sets.in_schema(settings, schema)
     if not yes:
         typer.confirm("Put the replayed days in the place of the live ones?", abort=True, err=True)
     with attach(settings, broker=True, database=True) as complete, _showing() as (interruption, tell):
         require_kafka(complete)
-        second_sets.in_schema(complete, schema)
         swapped = targets.swap(complete, schema, interruption.stop, tell)
     if swapped is None:
         complain("interrupted: nothing was swapped; the same command goes on from there")

@@ -83,7 +83,16 @@ def _reject(record: Record, now: datetime, *, named: bool) -> Row:
         address(record["sender"]),
         address(record["recipient"]),
     )
-    answer = (str(record["code"] or ""), record["dsn"] or "", record["reply"] or "")
-    said = answer[-1] if answer[-1].startswith(answer[0] or " ") else " ".join(filter(None, answer))
-    stage = f"{record['stage']}: " if record["stage"] else ""
-    return Row(cells, ("", "red" if "reject" in action else "yellow", "", "", ""), plain(stage + said))
+    below = ": ".join(filter(None, (record["stage"], _answer(record))))
+    return Row(cells, ("", "red" if "reject" in action else "yellow", "", "", ""), plain(below))
+
+
+def _answer(record: Record) -> str:
+    """Return the reply with its code and its DSN, each once."""
+    said = record["reply"] or ""
+    for part in (record["dsn"] or "", str(record["code"] or "")):
+        if said.startswith(str(record["code"] or " ")):
+            break
+        if not said.startswith(part):
+            said = f"{part} {said}".rstrip()
+    return said

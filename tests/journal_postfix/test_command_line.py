@@ -75,6 +75,8 @@ def test_every_command_says_what_it_is_for_at_80_columns(command: tuple[str, ...
     [
         (("deliveries", "--since", "soon"), "cannot read the time 'soon'"),
         (("--config", "/nowhere.yaml", "check"), "settings file /nowhere.yaml does not exist"),
+        (("--config", "/bin/ls", "check"), "/bin/ls is no"),
+        (("replay", "swap", "public"), "schema public holds the live tables"),
         (("check", "--database-port", "99999"), "wrong settings: database.port"),
         (("up", "--timezone", "Mars/Olympus", "--logfile", "x"), "unknown time zone 'Mars/Olympus'"),
         (("up", "--once", "--logfile", "/nowhere.log"), "/nowhere.log does not exist"),
@@ -100,7 +102,8 @@ def test_what_is_wrong_is_said_in_one_line_and_with_exit_code_2(arguments: tuple
     "arguments",
     [
         ("deliveries", "--limit", "-1"), ("deliveries", "--format", "xml"), ("nonsense",), ("trace",),
-        ("stats", "--since", "1d"),
+        ("stats", "--since", "1d"), ("up", "--year", "26"), ("produce", "logfile", SAMPLE, "--year", "1970"),
+        ("up", "--year", "2200"), ("up", "--year", "20260"),
     ],
 )  # fmt: skip
 def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -165,3 +168,51 @@ def test_an_unexpected_exception_is_one_line_and_debug_shows_the_traceback(tmp_p
     loud = process("deliveries", "--log-level", "debug", **broken)
     assert "Traceback (most recent call last)" in loud.stderr
     assert loud.returncode == 1
+
+
+TERMINALS = {
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "ISO-8859-1": {"PYTHONIOENCODING": "iso-8859-1:strict"},
+}
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.parametrize("arguments", [("--help",), ("deliveries", "--help"), ("--manual",), ("trace", "é\xff@x")])
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(terminal: str, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "journal_postfix", *arguments]
+    result = subprocess.run(
+        command, env=os.environ | TERMINALS[terminal], capture_output=True, timeout=120, check=False
+    )
+    assert b"Traceback" not in result.stderr
+    assert b"unexpected" not in result.stderr
+    assert result.returncode == (2 if "trace" in arguments else 0)  # nothing here yet
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hasty:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Hasty())\n"
+    )
+    result = process("--help", PYTHONPATH=str(tmp_path))
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        ("OSError(28, 'No space left', '/srv/x/lock')", "/srv/x/lock: no space"),
+        ("OSError(28, 'No space left')", "the output"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path: Path, error: str, named: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import schemas.settings\ndef load(*_): raise {error}\nschemas.settings.load = load\n"
+    )
+    result = process("deliveries", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert named in line
+    assert "make room" in line

@@ -326,6 +326,20 @@ def test_what_is_readable_of_a_damaged_file_is_sent_before_the_error(
     assert sent == texts(*range(len(sent)))
 
 
+def test_files_that_come_after_a_damaged_one_are_named_as_not_read(
+    settings: Settings, written: Any, tmp_path: Path
+) -> None:
+    damaged, later, last = (tmp_path / name for name in ("mail.log.2.gz", "mail.log.1", "mail.log"))
+    damaged.write_bytes(gzip.compress(log(*range(1000)))[:-30])
+    later.write_bytes(log(2000))
+    last.write_bytes(log(2001))
+
+    with pytest.raises(ConfigurationError, match=rf"after it was not read: {later}, {last}$"):
+        read(settings, damaged, later, last)
+
+    assert not {*texts(2000, 2001)} & {*written.texts()}
+
+
 def test_progress_ends_at_the_size_of_the_files(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "mail.log"
     file.write_bytes(log(*range(3000)))

@@ -104,9 +104,21 @@ def test_a_rejection_shows_who_what_and_the_answer_once() -> None:
     ]
 
 
-def test_a_reply_without_its_code_gets_it() -> None:
-    lines = plain_lines(reject_lines([rejection(reply="no such user", stage=None)], 80, NOW))
-    assert lines[2] == "    550 5.1.1 no such user"
+@pytest.mark.parametrize(
+    ("changes", "below"),
+    [
+        ({"reply": "no such user", "stage": None}, ["    550 5.1.1 no such user"]),
+        ({"reply": "5.1.1 no such user"}, ["    RCPT: 550 5.1.1 no such user"]),
+        ({"reply": "5.7.1 Spam", "dsn": "5.7.1", "code": None}, ["    RCPT: 5.7.1 Spam"]),
+        ({"reply": "Spam", "dsn": None, "code": None}, ["    RCPT: Spam"]),
+        ({"reply": "550 no", "dsn": None}, ["    RCPT: 550 no"]),
+        ({"reply": None, "dsn": "5.1.1"}, ["    RCPT: 550 5.1.1"]),
+        ({"reply": None, "dsn": None, "code": None}, ["    RCPT"]),
+        ({"reply": None, "dsn": None, "code": None, "stage": None}, []),
+    ],
+)
+def test_the_answer_has_its_code_and_its_dsn_once(changes: dict[str, Any], below: list[str]) -> None:
+    assert plain_lines(reject_lines([rejection(**changes)], 80, NOW))[2:] == below
 
 
 @pytest.mark.parametrize(
