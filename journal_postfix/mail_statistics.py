@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas.errors import ConfigurationError
 from web.searches import offenders, statistics
 from web.searches.deliveries import newest
 from web.searches.records import Record, time_text
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _DEFAULT: Final = timedelta(hours=24)
 _MOST_HOURS: Final = timedelta(hours=72)
 """A series of more than these has days."""
+_MOST_NAMED: Final = 10
+"""Hosts that are named where the one that is asked for is not known."""
 
 
 class MailStatistics(msgspec.Struct, frozen=True):
@@ -54,6 +57,29 @@ def read_statistics(
         reject_reasons=statistics.reject_reasons(connection, window, limit),
         refused_clients=offenders.refused_clients(connection, window, limit),
     )
+
+
+_IS_SEEN: Final = """
+SELECT EXISTS (SELECT FROM message_counts WHERE host = %(host)s)
+    OR EXISTS (SELECT FROM delivery_counts WHERE host = %(host)s)
+    OR EXISTS (SELECT FROM reject_counts WHERE host = %(host)s)
+"""
+_ALL_SEEN: Final = """
+SELECT host FROM message_counts UNION SELECT host FROM delivery_counts UNION SELECT host FROM reject_counts
+ORDER BY host LIMIT %s
+"""
+
+
+def check_host(connection: "Connection", host: str) -> None:
+    """Raise ConfigurationError, which names the hosts that there are, where nothing of *host* was ever counted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_SEEN, {"host": host})
+        if cursor.fetchone() == (True,):
+            return
+        cursor.execute(_ALL_SEEN, (_MOST_NAMED + 1,))
+        hosts = [name for (name,) in cursor.fetchall()]
+    there = ", ".join(hosts[:_MOST_NAMED]) + (", …" if len(hosts) > _MOST_NAMED else "")
+    raise ConfigurationError(f"--host {host}: no mail of such a host is known; there are {there or 'none yet'}")
 
 
 def as_record(found: MailStatistics) -> Record:

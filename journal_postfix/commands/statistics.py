@@ -11,7 +11,7 @@ from rich.console import Console
 from journal_postfix.commands.asking import MOST_ROWS, as_logged, span
 from journal_postfix.line_counts import read_counts
 from journal_postfix.local import attach
-from journal_postfix.mail_statistics import as_record, read_statistics
+from journal_postfix.mail_statistics import as_record, check_host, read_statistics
 from journal_postfix.rendering.line_counts import count_lines
 from journal_postfix.rendering.mail_statistics import statistics_lines
 from schemas.settings import Settings
@@ -74,6 +74,8 @@ def _mail(  # noqa: PLR0917 - each is a flag
 ) -> None:
     first, last = span(since, until)
     with attach(settings, broker=False, database=True) as complete, searching(complete.database) as connection:
+        if host is not None:
+            check_host(connection, host)
         found = read_statistics(connection, first, last, host, limit)
     if output == "json":
         _print_json(as_record(found))

@@ -32,10 +32,11 @@ def statistics_lines(found: MailStatistics, width: int) -> Iterator[Text]:
         yield Text(cut_end("Expired, deleted and held are messages: there are too many to count recipients.", width))
     if len(found.hosts) > 1:
         yield from _section("MAIL HOSTS", _HOSTS, _hosts(found), width)
-    yield from _section("FAILING DESTINATIONS", _FAILING, _failing(found), width)
-    yield from _section("SLOW DESTINATIONS (over a minute)", _SLOW, _slow(found), width)
+    everywhere = "" if found.host is None else " OF ALL HOSTS"
+    yield from _section(f"FAILING DESTINATIONS{everywhere}", _FAILING, _failing(found), width)
+    yield from _section(f"SLOW DESTINATIONS{everywhere} (over a minute)", _SLOW, _slow(found), width)
     yield from _section("REFUSED, WHY", _REASONS, _reasons(found), width)
-    yield from _section("REFUSED CLIENTS", _CLIENTS, _clients(found), width)
+    yield from _section(f"REFUSED CLIENTS{everywhere}", _CLIENTS, _clients(found), width)
 
 
 def sparkline(numbers: Sequence[int], width: int) -> str:

@@ -2,6 +2,8 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,10 @@ from typer.testing import CliRunner
 
 from journal_postfix import __version__
 from journal_postfix.application import application
+from journal_postfix.commands import replay
 from journal_postfix.settings_flags import nested
+from sinks import second_sets
+from sinks.comparing import Compared
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -216,3 +221,16 @@ def test_a_full_disk_is_named(tmp_path: Path, error: str, named: str) -> None:
     [line] = result.stderr.splitlines()
     assert named in line
     assert "make room" in line
+
+
+@pytest.mark.parametrize(("equal", "said"), [(0, "nothing was compared"), (7, "")])
+def test_a_comparison_of_nothing_says_so(monkeypatch: pytest.MonkeyPatch, equal: int, said: str) -> None:
+    monkeypatch.setattr(replay, "attach", lambda settings, **_: nullcontext(settings))
+    since = datetime(2026, 11, 23, tzinfo=UTC)
+    there = second_sets.Replayed(since=since, until=since + timedelta(days=1))
+    monkeypatch.setattr(replay.second_sets, "replayed", lambda *_: there)
+    monkeypatch.setattr(replay, "compare", lambda *_: iter([Compared("delivery_from", equal), Compared("delivery_to")]))
+    result = run("replay", "diff", "replayed")
+    assert result.exit_code == 0
+    assert said in result.stderr
+    assert bool(result.stderr) is bool(said)

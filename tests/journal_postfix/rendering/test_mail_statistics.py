@@ -64,6 +64,11 @@ def test_a_postmaster_reads_what_there_was() -> None:
     assert "(not known)" in text
 
 
+def test_lists_of_all_hosts_say_so_where_one_host_is_asked_for() -> None:
+    assert sum("OF ALL HOSTS" in line for line in lines(found(host="mx1"))) == 3
+    assert "OF ALL HOSTS" not in "\n".join(lines(found()))
+
+
 def test_what_is_not_exact_is_said() -> None:
     totals = msgspec.structs.replace(found().totals, exact=False)
     assert "Expired, deleted and held are messages" in "\n".join(lines(found(totals=totals)))

@@ -181,3 +181,12 @@ def test_rejects_say_of_which_message_a_recipient_was_refused(mail: Any) -> None
     assert [json.loads(line)["queue_id"] for line in lines] == ["A1", None]
     rows = csv.DictReader(run("rejects", "--format", "csv").stdout.splitlines())
     assert [row["queue_id"] for row in rows] == ["A1", ""]
+
+
+def test_statistics_of_a_host_that_is_not_known_name_those_that_are(mail: Any) -> None:
+    mail.both("A1", "bob@example.net")
+    mail.both("B2", "bob@example.net", host="mx2")
+    result = run("stats", "--mail", "--host", "nohost")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no mail of such a host is known; there are mx1, mx2" in result.stderr
+    assert run("stats", "--mail", "--host", "mx2").exit_code == 0
