@@ -2,12 +2,13 @@
 
 import errno
 import os
+import stat
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import typer
 
@@ -63,40 +64,41 @@ def reported(*, tracebacks: bool) -> Iterator[None]:
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
-    except OSError as error:
-        if error.errno not in _FULL:
-            _unexpected(error, tracebacks=tracebacks)
-        complain(f"{_where(error)}: no space is left there; make room, and run the same command again")
-        _end_output()
-        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
             raise
-        _unexpected(error, tracebacks=tracebacks)
+        hint = "" if tracebacks else "; --log-level debug shows the traceback"
+        complain(f"unexpected {type(error).__name__}: {error}{hint}", error if tracebacks else None)
+        raise typer.Exit(FAILED) from None
 
 
-def _unexpected(error: Exception, *, tracebacks: bool) -> NoReturn:
-    hint = "" if tracebacks else "; --log-level debug shows the traceback"
-    complain(f"unexpected {type(error).__name__}: {error}{hint}", error if tracebacks else None)
-    raise typer.Exit(FAILED) from None
-
-
-def _where(error: OSError) -> str:
-    """Return what could not be written, as far as that is known: an error of a write names no file."""
-    if error.filename is not None:
-        return os.fsdecode(error.filename)
-    output = Path("/proc/self/fd/1")
+@contextmanager
+def full_disk_named(data_dir: Path) -> Iterator[None]:
+    """Say which disk is full: that of a file, of the output or of *data_dir*. Raises JournalPostfixError."""
     try:
-        return f"the output ({output.readlink()}) or the data folder" if not sys.stdout.isatty() else "the data folder"
-    except (OSError, ValueError):
-        return "the output or the data folder"
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        where = os.fsdecode(error.filename) if error.filename else _written_to(data_dir)
+        raise JournalPostfixError(
+            f"{where}: no space is left on its disk; make room there, and run the same command again"
+        ) from None
 
 
-def _end_output() -> None:
-    """Write the rest of the output, or forget it where that is not possible: at the end it would fail once more."""
+def _written_to(data_dir: Path) -> str:
+    """Return what may have been written to by a write that failed, whose error names no file."""
+    places: dict[str, int | Path] = {str(data_dir): data_dir}
+    with suppress(OSError, ValueError):  # it may be closed
+        if stat.S_IFMT(os.fstat(sys.stdout.fileno()).st_mode) in {stat.S_IFREG, stat.S_IFCHR}:
+            places = places if sys.stdout.isatty() else {"standard output": sys.stdout.fileno(), **places}
+    return " or ".join([name for name, place in places.items() if _is_full(place)] or places)
+
+
+def _is_full(place: int | Path) -> bool:
     try:
-        sys.stdout.flush()
+        return os.statvfs(place).f_bavail == 0
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False

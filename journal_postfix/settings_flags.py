@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from journal_postfix import logs
-from journal_postfix.failures import reported
+from journal_postfix.failures import full_disk_named, reported
 from journal_postfix.supervision.lifeline import hold_on
 from schemas.settings import load
 
@@ -105,7 +105,8 @@ def with_settings(function: Callable[..., None]) -> Callable[..., None]:
             settings = load(flags.get("config"), nested(flags))
             logs.hide(logs.secrets_of(settings))
             logs.configure(settings.log_format, settings.log_level)
-            function(settings, **given)
+            with full_disk_named(settings.data_dir):
+                function(settings, **given)
 
     context = inspect.Parameter("context_of_flags", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     return _with_signature(command, function, drop=("settings",), first=(context,))

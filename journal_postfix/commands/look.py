@@ -132,7 +132,8 @@ def trace(
 ) -> None:
     """Show a message's way: arrival, every attempt, holds, bounces, forwards.
 
-    Follows it from queue id to queue id, also over hosts. If WORD stands for several messages: the newest five.
+    Follows it from queue id to queue id, also over hosts. If WORD stands for several messages: the newest five. An
+    address is a sender or a recipient, also before aliases; a name alone (root) is one too.
     Exit code 1 if it stands for none.
 
     [bold]Examples[/]

@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 from journal_postfix import __version__
 from journal_postfix.application import application
 from journal_postfix.commands import replay
+from journal_postfix.failures import full_disk_named
 from journal_postfix.settings_flags import nested
+from schemas.errors import JournalPostfixError
 from sinks import second_sets
 from sinks.comparing import Compared
 
@@ -208,19 +211,23 @@ def test_ctrl_c_while_the_program_is_loaded_is_no_traceback(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("error", "named"),
     [
-        ("OSError(28, 'No space left', '/srv/x/lock')", "/srv/x/lock: no space"),
-        ("OSError(28, 'No space left')", "the output"),
+        (OSError(errno.ENOSPC, "No space left on device"), "/srv/mail: no space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/srv/x/lock"), "/srv/x/lock: no space"),
     ],
 )
-def test_a_full_disk_is_named(tmp_path: Path, error: str, named: str) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import schemas.settings\ndef load(*_): raise {error}\nschemas.settings.load = load\n"
-    )
-    result = process("deliveries", PYTHONPATH=str(tmp_path))
+def test_a_full_disk_is_named(error: OSError, named: str) -> None:
+    with pytest.raises(JournalPostfixError, match=f"{named}.*make room"), full_disk_named(Path("/srv/mail")):
+        raise error
+
+
+def test_an_output_that_is_full_is_one_line() -> None:
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        command = [sys.executable, "-m", "journal_postfix", "acls", "sink", "--principal", "User:x"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
-    assert named in line
-    assert "make room" in line
+    assert line.startswith("journal-postfix: standard output or ")
+    assert ": no space is left on its disk; make room there" in line
 
 
 @pytest.mark.parametrize(("equal", "said"), [(0, "nothing was compared"), (7, "")])
