@@ -29,7 +29,11 @@ class Progress(msgspec.Struct, kw_only=True):
     next_offset: int = 0
     """Offset in ``postfix.raw`` of the first record not read yet."""
     hosts: dict[str, int] = {}
-    """Latest time of a line by host, microseconds since 1970: who has fallen silent, and the clock of its messages."""
+    """Latest time of a line by host, microseconds since 1970: who has fallen silent, and the clock of its messages.
+
+    In the order in which they were last heard of; who was silent for longest goes where the names become too many."""
+    unheard: int = 0
+    """How many of `hosts`, the first ones, were not heard of since silent ones were last looked for."""
     batches: int = 0
     lines: int = 0
     """Lines in decoded batches: the sum of parsed, ignored and unparsed."""
@@ -44,7 +48,7 @@ class Progress(msgspec.Struct, kw_only=True):
     letters_in_a_row: int = 0
     """How many of them came last, with no batch after them."""
     unknown: dict[str, UnknownLines] = {}
-    """The unparsed lines by daemon."""
+    """The unparsed lines by daemon; the samples of all of them are bounded, too."""
 
 
 _decode = msgspec.json.Decoder(Progress).decode

@@ -9,6 +9,8 @@ from streams.outputs import Outputs
 from streams.slots import Slots
 
 _SWEEPS_IN_LIFETIME = 20
+_NEVER = 1 << 63
+"""A time, in microseconds, before which everything arrived."""
 
 
 class Host:
@@ -76,6 +78,10 @@ class Host:
             self.slots.wake(queue_id)
         for message in [m for messages in self.slots.messages.values() for m in messages if m.arrived < oldest]:
             self._leave(message)
+
+    def end(self) -> None:
+        """Let go of all messages, of a host that is not heard of any more."""
+        self.sweep(_NEVER)
 
     def __len__(self) -> int:
         """Return how many queue ids have an unfinished message."""

@@ -83,9 +83,9 @@ class SourcePartition:
     def restore(self, records: dict[bytes, bytes]) -> None:
         """Take over the changelog's latest values."""
         position = records.pop(POSITION, None)
-        self.state.progress = decode_progress(position) if position else Progress(partition=self.number)
+        progress = decode_progress(position) if position else Progress(partition=self.number)
+        self.state.restore(records, progress)
         self.committed = self.next
-        self.state.restore(records)
 
     def begin_checkpoint(self, executor: Executor) -> bool:
         """Start a checkpoint; return False if one is under way or there is nothing to write."""

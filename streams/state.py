@@ -9,26 +9,26 @@ from collections.abc import Mapping
 
 from schemas.dead_letters import DeadLetter
 from schemas.deliveries import ORIGIN_SURE, Rejection
-from schemas.progress import MAX_SAMPLE_LENGTH, MAX_SAMPLES, Progress, UnknownLines
+from schemas.progress import Progress
 from schemas.raw import RawBatch, RawLine
 from schemas.settings import StreamSettings
 from schemas.timestamps import MICROSECONDS, to_text
 from schemas.tls_sessions import TlsSession
 from schemas.topics import Topics
 from streams.changelog import by_slot
+from streams.clocks import Clocks
 from streams.hosts import Host
 from streams.messages import Message, apply, apply_attempt, mark_of, name_of
 from streams.outputs import Outputs, Write
 from streams.parsing import PARSER, Parsed, Refusal, Session, parse, verp_id
 from streams.parsing.formats import split_program
 from streams.shortcuts import LONGEST, Shortcut, shortcut_of
+from streams.unknown_lines import Unknown
 
 __all__ = ["PartitionState", "Write"]
 
 _SWEPT_EVERY = 1_000_000
 """Lines after which a host is looked at whose clock may be wrong."""
-_MOST_HOSTS = 10_000
-_MOST_DAEMONS = 100
 _MOST_PROGRAMS = 1_000
 _MOST_HOST_CHARACTERS = 255
 
@@ -44,6 +44,8 @@ class PartitionState:
         self._verp_marker = settings.verp_marker
         self._lifetime = int(settings.queue_lifetime_days * 86_400 * MICROSECONDS)
         self._hosts: dict[str, Host] = {}
+        self._clocks = Clocks(self.progress)
+        self._unknown = Unknown(self.progress)
         self._shortcuts: dict[str, Shortcut | None] = {}
 
     def merge(self, batch: RawBatch) -> None:
@@ -73,10 +75,13 @@ class PartitionState:
         self.progress.batches += 1
         self.progress.lines += len(batch.lines)
         self.progress.parsed += parsed_lines
-        self._note_time(name, clock)
+        self._clocks.note(name, clock)
         host.finish(touched, clock, before)
         if self.progress.lines % _SWEPT_EVERY < len(batch.lines):
             self._sweep_behind(host, batch, clock)
+        for gone in (*self._clocks.fell_silent(self._lifetime), *self._clocks.crowded_out(self._is_busy)):
+            if (silent := self._hosts.pop(gone, None)) is not None:
+                silent.end()
 
     def refuse(self, letter: DeadLetter) -> None:
         """Count a record that could not be read; the next checkpoint writes its dead letter."""
@@ -89,8 +94,11 @@ class PartitionState:
             host.checkpoint()
         return self._outputs.take()
 
-    def restore(self, records: Mapping[bytes, bytes]) -> None:
-        """Take over the latest changelog values by key, those of tombstones left out."""
+    def restore(self, records: Mapping[bytes, bytes], progress: Progress | None = None) -> None:
+        """Take over the latest changelog values by key, those of tombstones left out, and the *progress* with them."""
+        self.progress = progress = progress or self.progress
+        self._clocks = Clocks(progress)
+        self._unknown = Unknown(progress)
         for (host, queue_id), stored in by_slot(records).items():
             name = host.decode()
             (self._hosts.get(name) or self._add_host(name)).restore(queue_id.decode(), stored)
@@ -125,7 +133,7 @@ class PartitionState:
         if parsed.ignored is not None:
             return parsed.ignored
         if not parsed.what:
-            self._count_unknown(line.program, text)
+            self._unknown.count(line.program, text)
             return ""
         if parsed.refusal is None and parsed.session is None:
             return self._merge_line(host, line, at, parsed)
@@ -206,25 +214,9 @@ class PartitionState:
         host = self._hosts[name] = Host(name, self._lifetime, self._outputs)
         return host
 
-    def _note_time(self, name: str, clock: int) -> None:
-        hosts = self.progress.hosts
-        hosts[name] = clock
-        if len(hosts) > _MOST_HOSTS:  # made-up names must not grow the state: the longest silent goes
-            silent = min((host for host in hosts if not self._hosts.get(host)), key=hosts.__getitem__, default=None)
-            if silent is not None:
-                del hosts[silent]
-                self._hosts.pop(silent, None)
-
-    def _count_unknown(self, program: str, text: str) -> None:
-        progress = self.progress
-        progress.unparsed += 1
-        daemon = split_program(program)[2][:64]
-        if daemon not in progress.unknown and len(progress.unknown) >= _MOST_DAEMONS:
-            daemon = "(others)"
-        unknown = progress.unknown.setdefault(daemon, UnknownLines())
-        unknown.count += 1
-        if len(unknown.samples) < MAX_SAMPLES:
-            unknown.samples.append(text[:MAX_SAMPLE_LENGTH])
+    def _is_busy(self, name: str) -> bool:
+        """Tell whether a host has unfinished messages."""
+        return bool(self._hosts.get(name))
 
 
 def _digest_of(line: RawLine) -> str:

@@ -45,8 +45,7 @@ def test_in_order_the_rows_do_not_depend_on_where_records_checkpoints_and_worker
         pieces.feed(line, checkpoint=written)
         if written and data.draw(st.booleans()):
             successor = new_fed()
-            successor.state.restore(pieces.changelog)
-            successor.state.progress = pieces.state.progress
+            successor.state.restore(pieces.changelog, pieces.state.progress)
             successor.writes = pieces.writes
             pieces = successor
     pieces.writes += pieces.state.checkpoint()
