@@ -1,20 +1,18 @@
 """Records that cannot be stored go to ``postfix.dead-letter``, acknowledged before the position moves past them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
-from schemas.dead_letters import MAX_VALUE, DeadLetter, letter_key
+from schemas.dead_letters import letter_key, letter_of
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import NOTHING_LOST, client_config, quiet
 from schemas.settings import Settings
 
 _FLUSH_SECONDS: Final = 15
-_MOST_REASON: Final = 500
 
 log = structlog.get_logger()
 
@@ -65,29 +63,23 @@ class DeadLetters:
         failures: list[str] = []
         for place, reason in sorted(refused.items()):
             record = records[place]
-            where = _where(record)
-            log.warning("record refused", where=where, reason=reason)
-            value = record.value() or b""
-            letter = DeadLetter(
-                at=datetime.now(UTC).isoformat(),
-                stage="sink",
-                reason=reason[:_MOST_REASON],
-                topic=record.topic(),
-                partition=record.partition(),
-                offset=record.offset(),
-                key=record.key(),
-                value=value[:MAX_VALUE],
-                length=len(value),
-            )
-            self._producer.produce(
-                self._topic,
-                encode_record(letter),
-                letter_key(letter),
-                on_delivery=lambda error, _: failures.append(error.str()) if error else None,
-            )
+            log.warning("record refused", where=_where(record), reason=reason)
+            at = record.topic(), record.partition(), record.offset()
+            letter = letter_of("sink", reason, *at, record.key(), record.value())
+            try:
+                self._producer.produce(
+                    self._topic,
+                    encode_record(letter),
+                    letter_key(letter),
+                    on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+                )
+            except KafkaException as error:
+                raise self._not_taken(error.args[0].str()) from error
         if self._producer.flush(_FLUSH_SECONDS) or failures:
-            why = failures[0] if failures else "no answer"
-            raise TryAgainLaterError(f"Kafka does not take dead letters for {self._topic} ({why}); nothing was skipped")
+            raise self._not_taken(failures[0] if failures else "no answer")
+
+    def _not_taken(self, why: str) -> TryAgainLaterError:
+        return TryAgainLaterError(f"Kafka does not take dead letters for {self._topic} ({why}); nothing was skipped")
 
     def stored(self, runs: Runs) -> None:
         """Note that what led to *runs* was stored."""

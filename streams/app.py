@@ -7,7 +7,6 @@ supervisor starts again. docs/decisions/0001-checkpoints.md has the reasons.
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import faust
@@ -15,7 +14,7 @@ from faust.types import EventT, Message
 from faust.types.transports import ConsumerT
 from mode.supervisors import CrashingSupervisor
 
-from schemas.dead_letters import MAX_VALUE, DeadLetter
+from schemas.dead_letters import letter_of
 from schemas.errors import BadRecordError, ConfigurationError, JournalPostfixError
 from schemas.figures import Figure
 from schemas.kafka import client_config
@@ -161,21 +160,9 @@ class StreamApp:
                     "stream.bad_records_in_a_row"
                 )
             )
-        value = message.value or b""
         progress.letters_in_a_row += 1
-        partition.state.refuse(
-            DeadLetter(
-                at=datetime.now(UTC).isoformat(),
-                stage="stream",
-                reason=reason,
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-                key=message.key,
-                value=value[:MAX_VALUE],
-                length=len(value),
-            )
-        )
+        topic, at, offset = message.topic, message.partition, message.offset
+        partition.state.refuse(letter_of("stream", reason, topic, at, offset, message.key, message.value))
 
     async def _tick(self) -> None:
         while True:  # goes on while the app stops: the last events need their acknowledgements

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from journal_postfix import topics as broker_topics
 from journal_postfix.local import EmbeddedDatabase
-from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.dead_letters import MAX_KEY, DeadLetter, decode_dead_letter
 from schemas.deliveries import delivery_key, encode_record, message_key
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import NOTHING_LOST
@@ -76,10 +76,10 @@ class Stream:
                 self._producer.flush()
                 self._producer.abort_transaction(30)
 
-    def send_raw(self, topic: str, *values: bytes, partition: int = 0) -> None:
+    def send_raw(self, topic: str, *values: bytes, partition: int = 0, key: bytes = b"key") -> None:
         self._producer.begin_transaction()
         for value in values:
-            self._producer.produce(topic, value, b"key", partition)
+            self._producer.produce(topic, value, key, partition)
         self._producer.commit_transaction(30)
 
     def _send_one(self, number: int, status: str) -> None:
@@ -307,6 +307,15 @@ def test_bad_records_become_dead_letters_and_their_neighbours_are_stored(
         ("sink", stream.topics.delivery_from.name, 2 * place, value) for place, value in enumerate(bad)
     ]
     assert all(letter.reason for letter in found)
+
+
+def test_a_bad_record_with_a_large_key_is_a_dead_letter_that_its_topic_takes(
+    settings: Settings, stream: Stream, query: Any, start: Any
+) -> None:
+    stream.send_raw(stream.topics.delivery_from.name, b"bad", key=b"k" * 900_000)
+    reached(settings, query, (start(settings),))
+    [letter] = letters(settings, stream.topics, 1)
+    assert (letter.key, letter.value) == (b"k" * MAX_KEY, b"bad")
 
 
 def test_many_bad_records_that_lie_apart_do_not_halt_it(

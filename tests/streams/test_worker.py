@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from schemas.dead_letters import decode_dead_letter
+from schemas.dead_letters import MAX_KEY, decode_dead_letter
 from schemas.deliveries import decode_delivery_from
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.progress import decode_progress
@@ -87,7 +87,11 @@ def test_partitions_that_stay_in_a_rebalance_keep_their_state(
 def test_a_record_that_is_no_batch_is_a_dead_letter_and_its_neighbours_count(
     stream_settings: Settings, start_stream: Start, topic_records: Read
 ) -> None:
-    feed(stream_settings, [(0, batch(1)), (0, b"\xc1 no batch"), (0, batch(2))])
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers, "compression.type": "lz4"})
+    raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
+    for value in (batch(1), b"\xc1 no batch", batch(2)):
+        producer.produce(raw, value, b"k" * 900_000, partition=0)
+    assert producer.flush(30) == 0
     process = start_stream("w")
     wait_until(lambda: records_read(topic_records, stream_settings) == 3)
     process.send_signal(signal.SIGTERM)
@@ -99,6 +103,7 @@ def test_a_record_that_is_no_batch_is_a_dead_letter_and_its_neighbours_count(
     letter = decode_dead_letter(value)
     assert (letter.topic, letter.partition, letter.offset) == (topics.raw.name, 0, 1)
     assert letter.value == b"\xc1 no batch"
+    assert letter.key == b"k" * MAX_KEY
     assert len(topic_records(stream_settings.kafka, topics.delivery_from)) == 2
 
 
