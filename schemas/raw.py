@@ -3,27 +3,33 @@
 ``postfix.raw`` is MessagePack, since log lines are bytes in any encoding or none; ``postfix.positions`` is JSON.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from schemas.errors import BadRecordError
 
 VERSION: Final = 1
 
+# Bounds, so that nothing downstream meets a number that it cannot add to and write. To check them costs nothing here.
+_Time = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]
+"""Microseconds since 1970, until the end of the year 9999."""
+_Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
 
 class RawLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One log line, its frame taken apart, its text untouched. On the wire: an array in this order."""
 
-    time: int
+    time: _Time
     """When it was logged: microseconds since 1970-01-01 UTC; 0 where the line has no readable time."""
     program: str
     """Syslog identifier, e.g. ``postfix/submission/smtpd``; empty where the line has no syslog frame."""
-    pid: int
+    pid: _Natural
     """Process id; 0 where the line has none."""
     text: bytes
     """What follows the frame, byte for byte; the whole line where there is no frame."""
-    number: int = 0
+    number: _Natural = 0
     """How many identical lines of the same second came before it, so that two are two and one fed twice is one."""
 
 
