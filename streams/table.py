@@ -62,6 +62,12 @@ class CheckpointStore(Store[Any, Any]):
             self.table.fail(
                 TryAgainLaterError(f"{self.table.source} is gone, or has other partitions than {changelog}")
             )
+        if mine and max(mine) >= self.table.partitions:  # rows go by the number of partitions to those of their keys
+            self.table.fail(
+                TryAgainLaterError(
+                    f"{self.table.source} has more than its {self.table.partitions} partitions now: starting afresh"
+                )
+            )
         missed, self._generation = generation_id - self._generation - 1, generation_id
         kept = sorted(mine & self.partitions.keys()) if missed == 0 else []
         for number in self.partitions.keys() - set(kept):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from schemas.progress import Progress
 from schemas.settings import Settings
@@ -19,6 +20,11 @@ Start = Callable[..., subprocess.Popen[bytes]]
 Batch = Callable[[int], bytes]
 ReadProgress = Callable[[], list[Progress]]
 Wait = Callable[..., None]
+
+SOON_NOTICED = """
+from streams import app
+app._METADATA_MS = 1000
+"""
 
 SLOW_SEEK_AND_AGENT = """
 import asyncio, time
@@ -252,3 +258,26 @@ def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0
     assert sum(p.batches for p in progress()) == 4100
+
+
+def test_partitions_that_are_added_are_read_after_a_start_afresh(
+    stream_settings: Settings, start_changed_stream: Start, one_line: Batch, progress: ReadProgress, wait_until: Wait
+) -> None:
+    topics = topics_of(stream_settings.kafka, stream_settings.stream)
+    more = stream_settings.kafka.partitions + 1
+    worker = start_changed_stream("first", SOON_NOTICED)
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    producer.produce(topics.raw.name, one_line(1), partition=0)
+    assert producer.flush(30) == 0
+    wait_until(lambda: len(progress()) == 1)
+
+    admin = AdminClient({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+    for topic in (topics.raw, *outputs, topics.changelog):
+        admin.create_partitions([NewPartitions(topic.name, more)])[topic.name].result()
+    assert worker.wait(60) == 1
+    start_changed_stream("second")
+    producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
+    producer.produce(topics.raw.name, one_line(2), partition=more - 1)
+    assert producer.flush(30) == 0
+    wait_until(lambda: len(progress()) == 2)
