@@ -1,12 +1,14 @@
 """What a client of Kafka hears on the way to its brokers: who is refused for good, and who should try again."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import ConfigurationError
+from schemas.kafka import quiet
 from schemas.settings import KafkaSettings
 
 _FIRST_STEP: Final = 1.0
@@ -56,6 +58,30 @@ def metadata(client: AdminClient | Consumer, complaints: Complaints, seconds: fl
             if left <= step:
                 raise
         step *= 2
+
+
+def missing_topics(config: dict[str, Any], names: Sequence[str], seconds: float) -> ConfigurationError:
+    """Return the error for topics that the brokers do not list: they are not there, or this client may not see them.
+
+    *config* is that of `schemas.kafka.client_config`. Blocks for *seconds* at most.
+    """
+    admin = AdminClient(config, logger=quiet)
+    asked = admin.describe_topics(TopicCollection([*names]), request_timeout=seconds)
+    if hidden := [name for name, answer in asked.items() if _is_hidden(answer)]:
+        return ConfigurationError(
+            f"this Kafka user has no right to know of the topics {', '.join(hidden)}: `journal-postfix check` says "
+            "which rights it lacks, `journal-postfix acls` how to give them; if they are not there yet, "
+            "`journal-postfix topics` makes them"
+        )
+    return ConfigurationError(f"missing topics: {', '.join(names)}; make them with `journal-postfix topics`")
+
+
+def _is_hidden(answer: Any) -> bool:
+    try:
+        answer.result()
+    except KafkaException as error:
+        return bool(error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    return False
 
 
 def _refused(error: KafkaError, kafka: KafkaSettings) -> str | None:

@@ -15,7 +15,7 @@ from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.figures import Figure, Watch, unwatched
 from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config, quiet
-from schemas.kafka_refusals import Complaints, metadata
+from schemas.kafka_refusals import Complaints, metadata, missing_topics
 from schemas.settings import Settings
 from schemas.topics import topics_of
 from schemas.watermarks import watermarks
@@ -173,7 +173,8 @@ class _Sink:
                 "and is kafka.security_protocol right?"
             ) from error
         if missing := [name for name in names if name not in found]:
-            raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
+            config = client_config(self._settings.kafka, self._settings.sink.group)
+            raise missing_topics(config, missing, _ANSWER_SECONDS)
 
     def _complain(self, error: KafkaError) -> None:
         self._complaints(error)

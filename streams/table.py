@@ -62,7 +62,9 @@ class CheckpointStore(Store[Any, Any]):
             self.table.fail(
                 TryAgainLaterError(f"{self.table.source} is gone, or has other partitions than {changelog}")
             )
-        if mine and max(mine) >= self.table.partitions:  # rows go by the number of partitions to those of their keys
+        if not mine <= set(
+            range(self.table.partitions or 0)
+        ):  # rows go by the number of partitions to those of their keys
             self.table.fail(
                 TryAgainLaterError(
                     f"{self.table.source} has more than its {self.table.partitions} partitions now: starting afresh"

@@ -38,6 +38,12 @@ class FencedError(CheckpointFailedError):
     """Another worker has taken the partition, or the broker has given up the transaction."""
 
 
+_TAKEN: Final = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - its names
+)
+"""What is heard when another has the transactional id, or the broker gave up a transaction that took too long."""
+
+
 class Transactions:
     """Writes the checkpoints of partition *number*, one at a time."""
 
@@ -49,6 +55,8 @@ class Transactions:
         self._number = number
         self.retries = 0
         """How often a call to the broker, or a whole checkpoint, was tried again."""
+        self._first_abort: KafkaError | None = None
+        """Why the checkpoint that is being written was aborted first."""
         self._producer = Producer(
             {
                 **config,
@@ -73,6 +81,7 @@ class Transactions:
     async def write(self, writes: Iterable[Write], executor: Executor) -> None:
         """Write all of *writes* or none. Raises CheckpointFailedError."""
         loop = asyncio.get_running_loop()
+        self._first_abort = None
         for attempt in range(_ABORTS):
             try:
                 self._producer.begin_transaction()
@@ -86,10 +95,11 @@ class Transactions:
                     "checkpoint aborted, writing it again", partition=self._number, attempt=attempt, why=error.str()
                 )
                 self.retries += 1
+                self._first_abort = self._first_abort or error
                 await loop.run_in_executor(executor, self._abort)
             else:
                 return
-        raise CheckpointFailedError(f"partition {self._number}: aborted {_ABORTS} times")
+        raise CheckpointFailedError(f"partition {self._number}: aborted {_ABORTS} times{self._why_first()}")
 
     async def _produce(self, writes: Iterable[Write]) -> None:
         produce = self._producer.produce
@@ -127,12 +137,20 @@ class Transactions:
                 return
 
     def _failed(self, error: KafkaError) -> CheckpointFailedError:
-        # Fenced while records were handed over: produce() says by its code alone what the others say by a flag too.
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - confluent-kafka's name for it
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001 - produce() says no more; the next call has the reason
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as exception:
+                error = exception.args[0]
+        if error.code() in _TAKEN:
             return FencedError(
                 f"partition {self._number} went to another worker, or its transaction took too long ({error.str()}); "
                 "nothing is lost: who has it now goes on from the last checkpoint"
             )
         return CheckpointFailedError(
-            f"partition {self._number}: {error.str()}; nothing is lost: the last checkpoint stands"
+            f"partition {self._number}: {error.str()}{self._why_first()}; nothing is lost: the last checkpoint stands"
         )
+
+    def _why_first(self) -> str:
+        """Return what was wrong at first: what follows it may only say that a transaction can't go on."""
+        return "" if self._first_abort is None else f" (at first: {self._first_abort.str()})"

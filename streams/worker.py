@@ -20,7 +20,7 @@ from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLate
 from schemas.figures import Watch, unwatched
 from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config
-from schemas.kafka_refusals import Complaints, metadata
+from schemas.kafka_refusals import Complaints, metadata, missing_topics
 from schemas.settings import Settings
 from schemas.topics import Topics, topics_of
 from streams.app import StreamApp
@@ -160,7 +160,7 @@ def _partitions_of(settings: Settings, topics: Topics) -> int:
         ) from error
     missing = [topic.name for topic in topics.all() if topic.name not in found]
     if missing:
-        raise ConfigurationError(f"missing topics: {', '.join(missing)}; make them with `journal-postfix topics`")
+        raise missing_topics(client_config(settings.kafka, settings.stream.application), missing, _ANSWER_SECONDS)
     outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
     keyed = (topics.raw, *outputs, topics.changelog)
     counts = {topic.name: len(found[topic.name].partitions) for topic in keyed}

@@ -1,10 +1,12 @@
 """What a Kafka that asks who is there has to allow each stage: enough for its work, and nothing of it can be missed."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,12 @@ from secured_broker import PASSWORD, Secured
 from journal_postfix.access import WORK, Rule, Work, commands, rules
 from journal_postfix.topics import make
 from schemas.errors import ConfigurationError
+from schemas.kafka import client_config
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings, StreamSettings
+from schemas.topics import topics_of
+from streams import worker as stream_worker
+from streams.outputs import Write
+from streams.transactions import CheckpointFailedError, FencedError, Transactions
 
 pytestmark = [pytest.mark.kafka]
 
@@ -175,6 +182,34 @@ def test_without_rights_the_topics_can_not_be_made(secured: Secured) -> None:
     secured.allow("sink", rules(_SETTINGS, "sink"))
     with pytest.raises(ConfigurationError, match="rights to create and alter topics"):
         make(secured.settings("sink"))
+
+
+def test_a_topic_that_a_worker_may_not_see_is_not_called_missing(secured: Secured) -> None:
+    settings = secured.settings("stream")
+    secured.allow("stream", tuple(r for r in rules(settings, "stream") if r.name != "acl.delivery-from"))
+    with pytest.raises(ConfigurationError, match=r"no right to know of the topics .*acl\.delivery-from"):
+        stream_worker.run(settings)
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [
+        ("acl.delivery-from", "Topic authorization failed"),
+        ("acl-app-", "Transactional Id authorization failed"),
+    ],
+)
+def test_a_right_that_is_taken_from_a_worker_is_not_a_partition_that_went_elsewhere(
+    secured: Secured, lost: str, why: str
+) -> None:
+    settings = secured.settings("stream")
+    given = rules(settings, "stream")
+    secured.allow("stream", given)
+    written = topics_of(settings.kafka, settings.stream).delivery_from.name
+    transactions = Transactions(0, client_config(settings.kafka, "test"), "acl-app-0", written)
+    secured.allow("stream", tuple(rule for rule in given if rule.name != lost))
+    with ThreadPoolExecutor(1) as executor, pytest.raises(CheckpointFailedError, match=why) as failed:
+        asyncio.run(transactions.write([Write(written, b"key", b"value", 0)], executor))
+    assert not isinstance(failed.value, FencedError)
 
 
 def test_the_commands_for_kafka_s_own_tool_say_it_all() -> None:
