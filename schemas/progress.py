@@ -57,6 +57,9 @@ _decode = msgspec.json.Decoder(Progress).decode
 def decode_progress(value: bytes) -> Progress:
     """Read a value of ``postfix.progress``. Raises BadRecordError."""
     try:
-        return _decode(value)
-    except msgspec.DecodeError as error:
+        progress = _decode(value)
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise BadRecordError(f"not a progress record: {error}") from error
+    if progress.version > VERSION:
+        raise BadRecordError(f"progress version {progress.version} is newer than {VERSION}")
+    return progress

@@ -145,7 +145,10 @@ class StreamApp:
             self._refuse(partition, message, str(error))
         else:
             partition.state.progress.letters_in_a_row = 0
-            partition.state.merge(batch)
+            try:
+                partition.merge(batch)
+            except ConfigurationError as error:
+                self.table.fail(error)
 
     def _refuse(self, partition: SourcePartition, message: Message, reason: str) -> None:
         """Make a dead letter of a record; halt where there are too many in a row: no topic is drained into them.

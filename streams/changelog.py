@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo
+from schemas.errors import BadRecordError
 from streams.messages import Mark, Message
 
 VERSION = 1
@@ -40,9 +41,9 @@ class StoredMessage(msgspec.Struct, array_like=True, gc=False):
 Records = list[tuple[bytes, bytes]]
 """Keys and values."""
 
-_NINE_FIELDS: Final = 0x99
+_BEGINNING: Final = bytes((0x99, VERSION))
 _TRUE: Final = 0xC3
-"""MessagePack's first byte of an array of nine, and its true."""
+"""MessagePack's first bytes of an array of nine, the version before all, and its true."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(StoredMessage).decode
@@ -94,15 +95,19 @@ def _pieces(deliveries: Iterable[DeliveryTo]) -> Iterator[list[DeliveryTo]]:
 
 
 def rests(value: bytes) -> bool:
-    """Tell of a record's value whether its message rests, without reading it; the records of old versions say no."""
-    return value[0] == _NINE_FIELDS and value[-1] == _TRUE
+    """Tell of a record's value whether its message rests, without reading it; the records of other versions say no."""
+    return value[:2] == _BEGINNING and value[-1] == _TRUE
 
 
 def by_slot(records: Mapping[bytes, bytes]) -> dict[tuple[bytes, bytes], Records]:
-    """Return *records*, keys and values as `store` gave them, by host and queue id."""
+    """Return *records*, keys and values as `store` gave them, by host and queue id. Raises BadRecordError."""
     slots: dict[tuple[bytes, bytes], Records] = {}
     for record in records.items():
-        host, queue_id, _, _ = record[0].rsplit(b"/", 3)
+        try:
+            host, queue_id, arrived, number = record[0].rsplit(b"/", 3)
+            int(arrived), int(number)
+        except ValueError as error:
+            raise BadRecordError(f"{record[0]!r} is no message's key") from error
         known = slots.get((host, queue_id))
         if known is None:
             slots[host, queue_id] = [record]
@@ -117,11 +122,11 @@ def arrival_in(key: bytes) -> int:
 
 
 def load(records: Iterable[tuple[bytes, bytes]]) -> Iterator[Message]:
-    """Yield the messages that *records* hold, keys and values as `store` gave them."""
+    """Yield the messages that *records* hold, keys and values as `store` gave them. Raises BadRecordError."""
     pieces: dict[bytes, list[tuple[bytes, list[DeliveryTo]]]] = {}
     messages: dict[bytes, Message] = {}
     for key, value in records:
-        stored = _decode(value)
+        stored = _read(key, value)
         name = key.rpartition(b"/")[0]
         if stored.row is None:
             pieces.setdefault(name, []).append((key, stored.deliveries))
@@ -137,9 +142,21 @@ def load(records: Iterable[tuple[bytes, bytes]]) -> Iterator[Message]:
             stored=[key],
         )
     for name, more in pieces.items():
-        message = messages[name]
+        message = messages.get(name)
+        if message is None:
+            raise BadRecordError(f"{more[0][0]!r} is of a message that is not there")
         for key, deliveries in sorted(more, key=lambda record: int(record[0].rpartition(b"/")[2])):
             message.stored.append(key)
             for delivery in deliveries:
                 message.deliveries[delivery.recipient, delivery.orig_recipient] = delivery
     yield from messages.values()
+
+
+def _read(key: bytes, value: bytes) -> StoredMessage:
+    try:
+        stored = _decode(value)
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadRecordError(f"{key!r} is no stored message: {error}") from error
+    if stored.version > VERSION:
+        raise BadRecordError(f"{key!r} has version {stored.version}, which is newer than {VERSION}")
+    return stored

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas.errors import BadRecordError, ConfigurationError
 from schemas.figures import Figure
 from schemas.lag import Lag
 from schemas.progress import Progress, decode_progress
+from schemas.raw import RawBatch
 from schemas.timestamps import MICROSECONDS
 from schemas.topics import Topics
 from streams.outputs import Write
@@ -81,11 +83,28 @@ class SourcePartition:
         self._lag.measure(end, done, self._committed_at)
 
     def restore(self, records: dict[bytes, bytes]) -> None:
-        """Take over the changelog's latest values."""
+        """Take over the changelog's latest values. Raises ConfigurationError for what cannot be read."""
         position = records.pop(POSITION, None)
-        progress = decode_progress(position) if position else Progress(partition=self.number)
-        self.state.restore(records, progress)
+        try:
+            progress = Progress(partition=self.number) if position is None else decode_progress(position)
+            self.state.restore(records, progress)
+        except (BadRecordError, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
         self.committed = self.next
+
+    def merge(self, batch: RawBatch) -> None:
+        """Merge a record. Raises ConfigurationError where a stored message, which it wakes, cannot be read."""
+        try:
+            self.state.merge(batch)
+        except BadRecordError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"partition {self.number} of {self._changelog} holds what this version did not write ({error}). Run the "
+            "version that did, or start over with another stream.application (it reads all that is there; rows merge "
+            "into those in the database)"
+        )
 
     def begin_checkpoint(self, executor: Executor) -> bool:
         """Start a checkpoint; return False if one is under way or there is nothing to write."""
