@@ -188,6 +188,12 @@ class Slots:
                 or not self._may_take(message, part.arrived, part.row.origin)
             ):
                 break
+            if (
+                part.row.origin == ORIGIN_CLEANUP
+                and message.row.origin != ORIGIN_SURE
+                and part.arrived > message.arrived + TOLERANCE
+            ):
+                break  # cleanup begins each of them: only behind a `client=` does its line come late
             if part.row.origin > message.row.origin and part.arrived <= message.arrived + TOLERANCE:
                 message.move_to(part.arrived)
             message.absorb(part)

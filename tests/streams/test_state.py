@@ -119,6 +119,25 @@ def test_a_short_id_may_come_again_within_a_second(fed: "Fed") -> None:
     assert len(fed.state) == 0
 
 
+def test_two_messages_of_one_id_that_no_client_brought_stay_two_when_their_lines_are_read_again(fed: "Fed") -> None:
+    def bounce(begins: float, name: str) -> list[tuple[float, str, str]]:
+        return [
+            (begins, "postfix/cleanup", f"{ID}: message-id=<{name}@src.test>"),
+            (begins, "postfix/qmgr", f"{ID}: from=<>, size=541, nrcpt=1 (queue active)"),
+            delivery(begins, f"{name}@x.test", "sent"),
+            (begins, "postfix/qmgr", f"{ID}: removed"),
+        ]
+
+    for lines in (bounce(2, "first"), bounce(1800, "second")) * 2:
+        fed.feed(*lines)
+    for later in (12, 3700):
+        fed.feed((later, "postfix/smtpd", "connect from x[192.0.2.1]"))
+    assert [(at(message, "arrived_at"), message["message_id"]) for message in fed.messages] == [
+        ("13:22", "first@src.test"),
+        ("43:20", "second@src.test"),
+    ]
+
+
 def test_a_short_id_may_come_again_after_days_though_its_message_never_ended(fed: "Fed") -> None:
     fed.feed(CLIENT, ACTIVE, delivery(1, "b@x.test", "deferred"))
     later = 2 * 86_400
