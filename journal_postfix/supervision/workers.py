@@ -42,13 +42,33 @@ class _Worker:
         self.deaths = 0
         self.due = 0.0
         self.started_at = 0.0
+        self._sign: float | None = None
+        self._same = 0
+
+    def look(self) -> None:
+        """Look for a sign of life, every _LOOK_SECONDS.
+
+        It counts how often there was none, not for how long: a machine that slept, or whose clock was put forward, must
+        not make workers silent.
+        """
+        before = self._sign
+        try:
+            self._sign = self.heartbeat.stat().st_mtime
+        except OSError:  # it has yet to connect, or stops
+            self._sign = None
+        self._same = self._same + 1 if self._sign is not None and self._sign == before else 0
+
+    def hangs(self) -> bool:
+        """Tell whether it worked, and has given no sign of life for long."""
+        return self._same * _LOOK_SECONDS > _SILENT_SECONDS
+
+    def spare(self) -> None:
+        """Wait as long again before it counts as hanging: it takes a moment to die."""
+        self._same = 0
 
     def lives(self) -> bool:
         """Tell whether it works, and gave a sign of life lately."""
-        try:
-            return time.time() - self.heartbeat.stat().st_mtime < _SILENT_SECONDS
-        except OSError:  # it has yet to connect
-            return False
+        return self._sign is not None and not self.hangs()
 
 
 def run_workers(
@@ -57,7 +77,7 @@ def run_workers(
     """Run *count* processes of the command *stage* until asked to stop; return the exit code.
 
     *alive* is called again and again while all of them work. What they say goes where this process's output goes. One
-    that dies is started again, later each time; one that ends for wrong settings ends all.
+    that dies is started again, later each time, and so is one that hangs; one that ends for wrong settings ends all.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="journal-postfix-workers-")))
@@ -78,6 +98,11 @@ def run_workers(
                     return WRONG_USE
                 if worker.process is None and time.monotonic() >= worker.due:
                     _start(worker, stage, environment, reading)
+                worker.look()
+                if worker.hangs() and worker.process is not None:
+                    log.error("a worker hangs: killed", worker=worker.number, silent_seconds=_SILENT_SECONDS)
+                    _kill(worker.process)
+                    worker.spare()
             if all(worker.lives() for worker in workers):
                 alive()
             interruption.stop.wait(_LOOK_SECONDS)
@@ -127,8 +152,7 @@ def _stop(workers: list[_Worker], interruption: Interruption) -> None:
 
     def kill() -> None:
         for process in running:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
 
     interruption.on_second = kill
     for process in running:
@@ -140,3 +164,8 @@ def _stop(workers: list[_Worker], interruption: Interruption) -> None:
         except subprocess.TimeoutExpired:
             kill()
             process.wait()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

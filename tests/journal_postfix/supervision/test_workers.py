@@ -20,6 +20,14 @@ pytestmark = pytest.mark.kafka
 Start = Callable[[Settings], "subprocess.Popen[bytes]"]
 
 
+IMPATIENT = """
+from journal_postfix.__main__ import main
+from journal_postfix.supervision import workers
+workers._SILENT_SECONDS = 5.0
+main()
+"""
+
+
 @pytest.fixture
 def said(tmp_path: Path) -> Path:
     return tmp_path / "said.log"
@@ -37,7 +45,7 @@ def start(said: Path, ready: Path) -> Iterator[Start]:
 
     def start(settings: Settings) -> "subprocess.Popen[bytes]":
         environment = environment_of(settings, os.environ) | {FILE_VARIABLE: str(ready)}
-        command = [sys.executable, "-m", "journal_postfix", "stream", "--workers", "2"]
+        command = [sys.executable, "-c", IMPATIENT, "stream", "--workers", "2"]
         with said.open("wb") as log:
             started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         return started[-1]
@@ -92,6 +100,20 @@ def test_they_share_the_partitions_and_one_that_dies_comes_back(
     assert time.monotonic() - asked < 20
     assert not ready.exists()
     assert all(map(gone, first))
+
+
+def test_one_that_hangs_is_killed_and_comes_back(
+    stream_settings: Settings, start: Start, said: Path, ready: Path
+) -> None:
+    process = start(stream_settings)
+    until(ready.exists, said)
+    first = children(process)
+    os.kill(first[0], signal.SIGSTOP)
+    until(lambda: "a worker hangs" in said.read_text(), said)
+    until(lambda: len(set(children(process)) - {first[0]}) == 2, said)
+    assert first[1] in children(process)
+    process.terminate()
+    assert process.wait(30) == 0, said.read_text()
 
 
 def test_none_outlives_the_command(stream_settings: Settings, start: Start, said: Path, ready: Path) -> None:
