@@ -23,12 +23,15 @@ from sinks.connecting import unusable
 from sinks.figures import Counts
 from sinks.lags import Lags
 from sinks.migrating import pending
+from sinks.reading_errors import LastingErrors, Partition, position_lost
 from sinks.storing import Prepared, Store
 from sinks.writing import PositionMovedError, Positions, Writer
 
 log = structlog.get_logger()
 
 _ANSWER_SECONDS: Final = 15
+_METADATA_MS: Final = 30_000
+"""How soon topics that were deleted, and partitions that were added, are noticed."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _GLANCE_SECONDS: Final = 0.1
@@ -41,8 +44,6 @@ _SWITCH_SECONDS: Final = 0.0005
 
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError, SystemError)
 """The server went away, became a standby, or asks to try again (deadlock, serialization): no record is at fault."""
-
-Partition = tuple[str, int]
 
 
 def run(settings: Settings, stop: threading.Event, watch: Watch = unwatched) -> None:
@@ -94,6 +95,7 @@ class _Sink:
                 "heartbeat.interval.ms": int(settings.sink.session_timeout_seconds * 1000 / 5),
                 "queued.max.messages.kbytes": 32 * 1024,
                 "fetch.wait.max.ms": 100,
+                "topic.metadata.refresh.interval.ms": _METADATA_MS,
                 # A slot's messages and their recipients, in partitions of one number, go to one sink.
                 "partition.assignment.strategy": "range",
                 "error_cb": self._complain,
@@ -113,6 +115,7 @@ class _Sink:
         self._writing: Future[int] | None = None
         self._counts = Counts(settings.metrics.domains if settings.metrics.port is not None else 0)
         self._lags = Lags()
+        self._lasting = LastingErrors()
         self._prepared: Prepared | None = None
         """What is being written."""
         self._submitted_at = 0.0
@@ -151,6 +154,7 @@ class _Sink:
                 self._read()
                 self._write()
                 self._lags.measure(self._consumer)
+                self._lasting.check()
             except PositionMovedError as error:
                 log.warning("another sink has written: starting afresh", why=str(error))
                 self._start_afresh()
@@ -203,15 +207,18 @@ class _Sink:
                 self._last[partition] = record
                 self._next[partition] = record.offset() + 1
                 self._at_end.discard(partition)
+                self._lasting.well(partition[0])
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
             if partition in self._expected:  # past the markers of transactions, too
                 self._next[partition] = max(record.offset(), self._next.get(partition, 0))
                 self._at_end.add(partition)
+                self._lasting.well(partition[0])
         elif error.code() in {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}:  # noqa: SLF001
-            raise _position_lost(partition, self._expected.get(partition), "it is out of the topic's range")
+            raise position_lost(partition, self._expected.get(partition), "it is out of the topic's range")
         elif error.fatal():
             raise TryAgainLaterError(f"reading stopped: {error.str()}")
         else:
+            self._lasting.note(record.topic(), error)
             log.warning("reading", why=error.str())
 
     def _moved(self) -> dict[Partition, Positions]:
@@ -283,6 +290,7 @@ class _Sink:
         self._forget()
         self._assigned, self._placed = partitions, False
         self._lags.keep([(at.topic, at.partition) for at in partitions])
+        self._lasting.assigned()
         consumer.assign([])
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
@@ -310,7 +318,7 @@ class _Sink:
             if position is not None:
                 low, high = watermarks(self._consumer, *key, _ANSWER_SECONDS)
                 if not low <= position <= high:
-                    raise _position_lost(key, position, f"the topic has {low} to {high}")
+                    raise position_lost(key, position, f"the topic has {low} to {high}")
             places.append(TopicPartition(*key, OFFSET_BEGINNING if position is None else position))
         self._store.resume(runs)
         self._consumer.assign(places)
@@ -320,11 +328,3 @@ class _Sink:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _position_lost(partition: Partition, position: int | None, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{partition[0]}[{partition[1]}] was written up to offset {position}, but {why}: the topic was made anew, "
-        "or its retention passed rows that were never written. Bring the topic back, or delete the row of this "
-        "partition from sink_positions to begin with what is there (rows merge into those in the database)"
-    )

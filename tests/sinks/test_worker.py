@@ -24,7 +24,7 @@ from schemas.kafka import NOTHING_LOST
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 from schemas.topics import Topics, topics_of
 from schemas.watermarks import watermarks
-from sinks import worker
+from sinks import reading_errors, worker
 from sinks.migrating import migrate
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -427,6 +427,25 @@ def test_a_topic_that_was_made_anew_is_no_silent_jump(
     assert isinstance(error, ConfigurationError)
     assert f"{topics.delivery_to.name}[1] was written up to offset 1000000" in str(error)
     assert "sink_positions" in str(error)
+
+
+def test_a_topic_that_is_deleted_while_it_runs_ends_it(
+    settings: Settings, stream: Stream, query: Any, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_METADATA_MS", 1000)
+    monkeypatch.setattr(reading_errors, "_MOST_SECONDS", 2)
+    name = stream.topics.noqueue.name
+    stream.send(10)
+    sink = start(settings)
+    reached(settings, query, (sink,))
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    admin.delete_topics([name])[name].result()
+    error = sink.join()
+    assert isinstance(error, TryAgainLaterError)
+    assert f"{name} can't be read" in str(error)
+    missing = start(settings).join()
+    assert isinstance(missing, ConfigurationError)
+    assert f"missing topics: {name}" in str(missing)
 
 
 def test_records_that_retention_took_before_they_were_stored_are_no_silent_jump(
