@@ -36,6 +36,7 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _GLANCE_SECONDS: Final = 0.1
 """How long one look for records lasts; also how often a stop is noticed."""
+_WAIT_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 10.0
 """How long a statement may go on after a stop."""
 
@@ -154,7 +155,8 @@ class _Sink:
                 self._read()
                 self._write()
                 self._lags.measure(self._consumer)
-                self._lasting.check()
+                if self._lasting.check():
+                    self._start_afresh()
             except PositionMovedError as error:
                 log.warning("another sink has written: starting afresh", why=str(error))
                 self._start_afresh()
@@ -246,6 +248,8 @@ class _Sink:
         """Wait for the batch that is being written, if one is. Raises what kept it from being stored."""
         if self._writing is None:
             return
+        while not wait([self._writing], _WAIT_SECONDS).done:
+            self._stop.is_set()  # a sign of life: who waits for the database, or for a lock, does not hang
         writing, self._writing = self._writing, None
         letters = writing.result()
         self._pause = _FIRST_PAUSE

@@ -481,6 +481,34 @@ def test_a_stop_does_not_wait_for_a_lock_for_ever(
     holder.close()
 
 
+def test_who_waits_for_a_lock_gives_signs_of_life(
+    settings: Settings, stream: Stream, query: Any, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_WAIT_SECONDS", 0.1)
+    sink = start(settings)
+    reached(settings, query, (sink,))
+    holder = psycopg2.connect(**settings.database.connection_parameters())
+    looks: list[str] = []
+
+    def look() -> bool:
+        looks.append(threading.current_thread().name)
+        return False
+
+    with holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE sink_positions")
+        stream.send(10)
+        time.sleep(1)  # it reads them, and what it writes waits
+        stream.send(10)
+        time.sleep(1)  # it reads these too, and waits to write them
+        sink.stop.is_set = look  # type: ignore[method-assign]
+        time.sleep(2)
+        del sink.stop.is_set
+    holder.close()
+    assert len([name for name in looks if name != "sink-stop"]) > 5
+    reached(settings, query, (sink,))
+    assert sink.end() is None
+
+
 def test_a_database_without_tables_asks_for_migrate(settings: Settings, query: Any) -> None:
     query("DROP TABLE schema_migrations")
     with pytest.raises(ConfigurationError, match="journal-postfix migrate"):
