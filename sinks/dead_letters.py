@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from schemas.dead_letters import letter_key, letter_of
+from schemas.dead_letters import DeadLetter, letter_key, letter_of
 from schemas.deliveries import encode_record
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import NOTHING_LOST, client_config, quiet
@@ -67,16 +67,23 @@ class DeadLetters:
             at = record.topic(), record.partition(), record.offset()
             letter = letter_of("sink", reason, *at, record.key(), record.value())
             try:
-                self._producer.produce(
-                    self._topic,
-                    encode_record(letter),
-                    letter_key(letter),
-                    on_delivery=lambda error, _: failures.append(error.str()) if error else None,
-                )
+                self._produce(letter, failures)
+            except BufferError:  # the library's own queue is full
+                if self._producer.flush(_FLUSH_SECONDS):
+                    raise self._not_taken("no answer") from None
+                self._produce(letter, failures)
             except KafkaException as error:
                 raise self._not_taken(error.args[0].str()) from error
         if self._producer.flush(_FLUSH_SECONDS) or failures:
             raise self._not_taken(failures[0] if failures else "no answer")
+
+    def _produce(self, letter: DeadLetter, failures: list[str]) -> None:
+        self._producer.produce(
+            self._topic,
+            encode_record(letter),
+            letter_key(letter),
+            on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+        )
 
     def _not_taken(self, why: str) -> TryAgainLaterError:
         return TryAgainLaterError(f"Kafka does not take dead letters for {self._topic} ({why}); nothing was skipped")
