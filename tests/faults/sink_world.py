@@ -139,8 +139,13 @@ class SinkWorld:
         process.wait()
 
     def stop(self, name: str) -> float:
-        """End it cleanly; return the seconds that it took."""
-        process, asked = self.running.pop(name), time.monotonic()
+        """End it cleanly, once it has begun; return the seconds that it took."""
+        process, began = self.running.pop(name), time.monotonic()
+        while b"sink stage starts" not in (self._folder / f"{name}.log").read_bytes():  # until then no signal is caught
+            assert process.poll() is None, self.story()
+            assert time.monotonic() - began < STOP_SECONDS, self.story()
+            threading.Event().wait(0.05)
+        asked = time.monotonic()
         process.terminate()
         assert process.wait(STOP_SECONDS) == 0, self.story()
         return time.monotonic() - asked
