@@ -62,9 +62,8 @@ class CheckpointStore(Store[Any, Any]):
             self.table.fail(
                 TryAgainLaterError(f"{self.table.source} is gone, or has other partitions than {changelog}")
             )
-        if not mine <= set(
-            range(self.table.partitions or 0)
-        ):  # rows go by the number of partitions to those of their keys
+        # Rows go to the partitions of their keys by the number that there was when this worker started.
+        if any(number >= (self.table.partitions or 0) for number in mine):
             self.table.fail(
                 TryAgainLaterError(
                     f"{self.table.source} has more than its {self.table.partitions} partitions now: starting afresh"

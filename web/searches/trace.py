@@ -119,8 +119,8 @@ def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
     deliveries = _rows(
         connection,
         "SELECT t.*, coalesce(t.tls, relay_tls(t.host, t.pid, t.service, t.relay, t.last_attempt_at)) AS tls,"
-        " coalesce(d.status, CASE WHEN t.status = 'sent' AND (t.service = 'discard' OR t.service LIKE '%%/discard')"
-        " THEN 'discarded' ELSE t.status END) AS effective_status, count(*) OVER () AS deliveries_in_all"
+        " coalesce(d.status, counted_status(t.status, t.service)) AS effective_status,"
+        " count(*) OVER () AS deliveries_in_all"
         " FROM delivery_to t"
         " LEFT JOIN delivery_rows(%s, %s) d ON d.queue_id = t.queue_id AND d.host = t.host"
         " AND d.recipient = t.recipient AND coalesce(d.orig_recipient, '') = t.orig_recipient"
