@@ -25,6 +25,10 @@ _DEBUG: Final = b"7"
 _SECOND: Final = 1_000_000
 _FAR: Final = 7200 * _SECOND
 """How far a clock that is put back goes back at most, while the entries before are read again."""
+_LATE: Final = 60 * _SECOND
+"""How long after a program logged a line journald may write it down; more is a clock that was set in between."""
+_MOST_DIGITS: Final = 16
+"""Of microseconds since 1970."""
 
 
 class JournalSource:
@@ -51,6 +55,7 @@ class JournalSource:
         self._unit = Field(reader, "_SYSTEMD_UNIT")
         self._priority = Field(reader, "PRIORITY")
         self._message = Field(reader, "MESSAGE")
+        self._logged = Field(reader, "_SOURCE_REALTIME_TIMESTAMP")
         self._patterns = settings.producer.units
         self._units: dict[bytes, bool] = {}
         self._longest = settings.producer.max_line_bytes
@@ -126,9 +131,9 @@ class JournalSource:
 
     def _take(self) -> None:
         reader = self._reader
-        time: int = reader._get_realtime()  # noqa: SLF001
+        received: int = reader._get_realtime()  # noqa: SLF001
         cursor: str = reader._get_cursor()  # noqa: SLF001
-        self._time, self._cursor = time, cursor
+        self._time, self._cursor = received, cursor
         self._entry += 1
         program, host = self._identifier()[:MOST_PROGRAM], self._host()[:MOST_HOST]
         process = pid_of(self._pid() or self._syslog_pid())
@@ -145,6 +150,7 @@ class JournalSource:
             self._dead += 1
             self.channel.bury(Overlong(text[:MAX_VALUE], len(text)), None)
             return
+        time = _logged_at(self._logged(), received)
         second = self._numbering.enter(time - time % _SECOND, self._entry)
         if second.entered not in self._entered:
             self._entered[second.entered] = cursor
@@ -172,3 +178,11 @@ class JournalSource:
         kept = {self._numbering.current.entered, self._numbering.anchor()}
         for entry in [entry for entry in self._entered if entry not in kept]:
             del self._entered[entry]
+
+
+def _logged_at(told: bytes, received: int) -> int:
+    """Return when a line was logged, as the kernel *told* it to journald, which under load is late to receive it."""
+    if not told.isdigit() or len(told) > _MOST_DIGITS:
+        return received
+    logged = int(told)
+    return logged if 0 <= received - logged <= _LATE else received

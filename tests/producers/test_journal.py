@@ -252,6 +252,31 @@ def test_a_message_that_is_too_long_becomes_a_dead_letter(settings: Settings, wr
     assert (letter.length, summary.dead) == (100_000, 1)
 
 
+def test_a_line_has_the_time_at_which_it_was_logged_not_that_at_which_a_busy_journald_received_it(
+    settings: Settings, written: Any, make: Any
+) -> None:
+    told = {
+        "no time": "",
+        "a little before": str(START + 2 * SECOND - 800_000),
+        "the same time": str(START + 3 * SECOND),
+        "a later time": str(START + 4 * SECOND + 1),
+        "another day": str(START - 86_400 * SECOND),
+        "no number": "yesterday",
+        "more than a number": "9" * 5000,
+    }
+    entries = [
+        entry(number, text.encode(), _SOURCE_REALTIME_TIMESTAMP=value)
+        for number, (text, value) in enumerate(told.items(), start=1)
+    ]
+    make("a", *entries)
+
+    read(settings, make)
+
+    found = {line.text.decode(): line.time - START for line in written.lines()}
+    usual = {text: number * SECOND for number, text in enumerate(told, start=1)}
+    assert found == {**usual, "a little before": 2 * SECOND - 800_000}
+
+
 def test_names_and_process_ids_that_are_none_stop_nobody(settings: Settings, written: Any, make: Any) -> None:
     long = b"x" * 300_000
     odd = [
