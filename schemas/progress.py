@@ -28,6 +28,8 @@ class Progress(msgspec.Struct, kw_only=True):
     partition: int
     next_offset: int = 0
     """Offset in ``postfix.raw`` of the first record not read yet."""
+    topic_id: str = ""
+    """Kafka's id of the topic that was read; empty where it gives none."""
     hosts: dict[str, int] = {}
     """Latest time of a line by host, microseconds since 1970: who has fallen silent, and the clock of its messages.
 

@@ -99,4 +99,6 @@ class Store:
 
 
 def _with(positions: Mapping[TopicPartition, Positions], runs: Runs) -> dict[TopicPartition, Positions]:
-    return {at: Positions(position.expected, position.next, runs.get(at, 0)) for at, position in positions.items()}
+    return {
+        at: msgspec.structs.replace(position, refused_in_a_row=runs.get(at, 0)) for at, position in positions.items()
+    }

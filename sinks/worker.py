@@ -17,6 +17,7 @@ from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config, quiet
 from schemas.kafka_refusals import Complaints, metadata, missing_topics
 from schemas.settings import Settings
+from schemas.topic_ids import MADE_ANEW, is_another, topic_ids
 from schemas.topics import topics_of
 from schemas.watermarks import watermarks
 from sinks.connecting import unusable
@@ -109,6 +110,7 @@ class _Sink:
         self._expected: dict[Partition, int | None] = {}
         self._next: dict[Partition, int] = {}
         self._at_end: set[Partition] = set()
+        self._topic_ids: dict[str, str] = {}
         self._records: list[Any] = []
         self._pause = _FIRST_PAUSE
         # PostgreSQL merges one batch while the next one is read and prepared; one at a time, over one connection.
@@ -225,7 +227,7 @@ class _Sink:
 
     def _moved(self) -> dict[Partition, Positions]:
         return {
-            partition: Positions(self._expected[partition], after)
+            partition: Positions(self._expected[partition], after, topic_id=self._topic_ids.get(partition[0]))
             for partition, after in self._next.items()
             if after != self._expected[partition]
         }
@@ -311,15 +313,20 @@ class _Sink:
     def _place(self) -> None:
         """Begin to read the assigned partitions where the database is."""
         self._finish_writing()
-        positions = self._writer.positions(sorted({partition.topic for partition in self._assigned}))
+        topics = sorted({partition.topic for partition in self._assigned})
+        positions = self._writer.positions(topics)
+        config = client_config(self._settings.kafka, self._settings.sink.group)
+        self._topic_ids = topic_ids(config, topics, _ANSWER_SECONDS)
         places = []
         runs: dict[Partition, int] = {}
         for partition in self._assigned:
             key = (partition.topic, partition.partition)
-            position, runs[key] = positions.get(key, (None, 0))
+            position, runs[key], topic_id = positions.get(key, (None, 0, None))
             self._expected[key] = position
             self._lags.begin(key, position)
             if position is not None:
+                if is_another(topic_id, self._topic_ids.get(partition.topic)):
+                    raise position_lost(key, position, MADE_ANEW)
                 low, high = watermarks(self._consumer, *key, _ANSWER_SECONDS)
                 if not low <= position <= high:
                     raise position_lost(key, position, f"the topic has {low} to {high}")

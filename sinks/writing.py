@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg2
@@ -56,6 +56,16 @@ class Positions(msgspec.Struct, frozen=True):
     next: int
     refused_in_a_row: int = 0
     """Of the records before `next`, how many could not be stored one after the other."""
+    topic_id: str | None = None
+    """Kafka's id of the topic; None where it is not known."""
+
+
+class Position(NamedTuple):
+    """Where a partition is, as the database has it."""
+
+    next: int
+    refused_in_a_row: int
+    topic_id: str | None
 
 
 def query(name: str) -> str:
@@ -129,17 +139,15 @@ class Writer:
         """Close the connection."""
         self._connection.close()
 
-    def positions(self, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
-        """Return the next offset of each partition of *topics* that was written before.
-
-        With it comes how many records before it could not be stored, one after the other.
-        """
+    def positions(self, topics: Sequence[str]) -> dict[TopicPartition, Position]:
+        """Return the position of each partition of *topics* that was written before."""
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(
-                "SELECT topic, partition, next_offset, refused_in_a_row FROM sink_positions WHERE topic = ANY(%s)",
+                "SELECT topic, partition, next_offset, refused_in_a_row, topic_id FROM sink_positions"
+                " WHERE topic = ANY(%s)",
                 (list(topics),),
             )
-            return {(topic, partition): (offset, refused) for topic, partition, offset, refused in cursor.fetchall()}
+            return {(topic, partition): Position(*found) for topic, partition, *found in cursor.fetchall()}
 
     def write(self, batch: Batch, positions: Mapping[TopicPartition, Positions], made: Ready | None = None) -> None:
         """Store *batch* and *positions*, both or neither; *made* is what was made of the batch before, if it was.
@@ -295,7 +303,7 @@ def _advance(cursor: Cursor, positions: Mapping[TopicPartition, Positions]) -> N
     """Move *positions* on: all at once, since there may be hundreds, and each statement is a way to the server."""
     for statement, new in ((_MOVE_POSITIONS, False), (_BEGIN_POSITIONS, True)):
         rows = [
-            (*partition, position.expected, position.next, position.refused_in_a_row)
+            (*partition, position.expected, position.next, position.refused_in_a_row, position.topic_id)
             for partition, position in positions.items()
             if (position.expected is None) == new
         ]

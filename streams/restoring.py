@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.topic_ids import MADE_ANEW, is_another, topic_ids
 from schemas.watermarks import watermarks
 from streams.partitions import SourcePartition
 from streams.transactions import LIBRDKAFKA
@@ -24,6 +25,7 @@ class Restorer:
 
     def __init__(self, config: dict[str, Any], changelog: str, source: str) -> None:
         """Read with the librdkafka settings *config*."""
+        self._client = config
         self._config = {
             **config,
             "group.id": "unused",
@@ -40,8 +42,8 @@ class Restorer:
     def restore(self, partitions: dict[int, SourcePartition]) -> tuple[int, dict[int, int]]:
         """Restore the state of *partitions*; return the number of records read and the changelog's ends.
 
-        Raises ConfigurationError where the source has no longer what comes next, TryAgainLaterError where the broker
-        does not answer.
+        Raises ConfigurationError where the source has no longer what comes next, or is another topic of that name,
+        TryAgainLaterError where the broker does not answer.
         """
         consumer = Consumer(self._config, logger=LIBRDKAFKA)
         try:
@@ -51,11 +53,12 @@ class Restorer:
                 for topic in (self._changelog, self._source)
             )
             consumer.assign([TopicPartition(self._changelog, number, low) for number, (low, _) in bounds.items()])
+            source = topic_ids(self._client, [self._source], _ANSWER_SECONDS).get(self._source, "")
             latest: dict[int, dict[bytes, bytes]] = {number: {} for number in partitions}
             count = self._read(consumer, latest)
             for number, partition in partitions.items():
                 partition.restore(latest.pop(number))
-                self._check_position(partition, source_bounds[number], consumer)
+                self._check_position(partition, source, source_bounds[number], consumer)
         finally:
             consumer.close()
         return count, {number: high for number, (_, high) in bounds.items()}
@@ -84,11 +87,16 @@ class Restorer:
                     raise TryAgainLaterError(f"cannot read {self._changelog}: {error.str()}")
         return count
 
-    def _check_position(self, partition: SourcePartition, bounds: tuple[int, int], consumer: Consumer) -> None:
+    def _check_position(
+        self, partition: SourcePartition, source: str, bounds: tuple[int, int], consumer: Consumer
+    ) -> None:
         state = partition.state.progress
+        known, state.topic_id = state.topic_id, source or state.topic_id
         if state.batches == 0 and state.dead_letters == 0:
             state.next_offset = partition.committed = bounds[0]
             return
+        if is_another(known, source):
+            raise position_lost(self._source, partition.number, partition.next, MADE_ANEW)
         if partition.next > bounds[1]:  # of a worker that went on while this one was frozen, after it had asked
             bounds = watermarks(consumer, self._source, partition.number, _ANSWER_SECONDS)
         low, high = bounds

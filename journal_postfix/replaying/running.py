@@ -186,7 +186,7 @@ class _Replay:
     def _are_stored(self, positions: Mapping[TopicPartition, Positions]) -> bool:
         """Tell whether a commit came through whose answer did not."""
         there = self._writer.positions([self._source.topic])
-        return all(there.get(at, (None,))[0] == position.next for at, position in positions.items())
+        return all(at in there and there[at].next == position.next for at, position in positions.items())
 
 
 def _line(error: Exception) -> str:

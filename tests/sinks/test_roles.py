@@ -102,7 +102,7 @@ def test_the_sink_writes_rows_of_new_days_and_its_position(
     try:
         writer.write(batch, {("postfix.delivery-from", 0): Positions(None, 5)})
         writer.write(later, {("postfix.delivery-from", 0): Positions(5, 6)})
-        assert writer.positions(["postfix.delivery-from"]) == {("postfix.delivery-from", 0): (6, 0)}
+        assert writer.positions(["postfix.delivery-from"]) == {("postfix.delivery-from", 0): (6, 0, None)}
     finally:
         writer.close()
     read = run_as(roles.reader)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from journal_postfix import topics as broker_topics
 from journal_postfix.local import EmbeddedDatabase
@@ -415,7 +415,7 @@ def test_it_outlives_the_database_and_what_happens_to_the_group_meanwhile(
     assert letters(settings, topics, 0) == []
 
 
-def test_a_topic_that_was_made_anew_is_no_silent_jump(
+def test_a_position_beyond_the_topics_end_is_no_silent_jump(
     settings: Settings, stream: Stream, topics: Topics, query: Any, start: Any
 ) -> None:
     stream.send(10)
@@ -427,6 +427,46 @@ def test_a_topic_that_was_made_anew_is_no_silent_jump(
     assert isinstance(error, ConfigurationError)
     assert f"{topics.delivery_to.name}[1] was written up to offset 1000000" in str(error)
     assert "sink_positions" in str(error)
+
+
+def test_a_topic_that_was_made_anew_and_grew_past_the_position_is_no_silent_jump(
+    settings: Settings, stream: Stream, query: Any, start: Any
+) -> None:
+    stream.send(10)
+    sink = start(settings)
+    reached(settings, query, (sink,))
+    assert sink.end() is None
+    topic = stream.topics.noqueue
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    admin.delete_topics([topic.name])[topic.name].result()
+    while topic.name in admin.list_topics(timeout=10).topics:
+        time.sleep(0.1)
+    admin.create_topics([NewTopic(topic.name, topic.partitions, 1)])[topic.name].result()
+    stream.send(1000)
+
+    error = start(settings).join()
+
+    assert isinstance(error, ConfigurationError)
+    assert f"{topic.name}[0] was written up to offset" in str(error)
+    assert "another topic of that name" in str(error)
+    query("DELETE FROM sink_positions WHERE topic = %s", topic.name)  # as the message says
+    reached(settings, query, (start(settings),))
+
+
+def test_a_position_from_before_topics_had_ids_is_gone_on_from(
+    settings: Settings, stream: Stream, query: Any, start: Any
+) -> None:
+    stream.send(10)
+    sink = start(settings)
+    reached(settings, query, (sink,))
+    assert sink.end() is None
+    query("UPDATE sink_positions SET topic_id = NULL")
+    stream.send(10)
+
+    reached(settings, query, (start(settings),))
+
+    moved = "SELECT DISTINCT length(topic_id) FROM sink_positions WHERE topic = %s AND topic_id IS NOT NULL"
+    assert query(moved, stream.topics.delivery_to.name) == [(22,)]
 
 
 def test_a_topic_that_is_deleted_while_it_runs_ends_it(

@@ -28,7 +28,7 @@ def place_of(query: Any, queue_id: str) -> str:
 def test_rows_and_positions_are_stored_together(writer: Writer, query: Any, rows: Any) -> None:
     records = rows.message(), rows.delivery(), rows.rejection(), rows.session()
     writer.write(rows.batch(*records), {PARTITION: Positions(None, 5)})
-    assert writer.positions([PARTITION[0]]) == {PARTITION: (5, 0)}
+    assert writer.positions([PARTITION[0]]) == {PARTITION: (5, 0, None)}
     tables = ("delivery_from", "delivery_to", "noqueue", "tls_sessions")
     assert [query(f"SELECT count(*) FROM {table}") for table in tables] == [[(1,)]] * 4
 
@@ -40,7 +40,7 @@ def test_a_sink_that_expects_another_position_stores_nothing(
     writer.write(rows.batch(), {PARTITION: Positions(None, 5)})
     with pytest.raises(PositionMovedError):
         writer.write(rows.batch(rows.message()), {PARTITION: Positions(expected, 9)})
-    assert writer.positions([PARTITION[0]]) == {PARTITION: (5, 0)}
+    assert writer.positions([PARTITION[0]]) == {PARTITION: (5, 0, None)}
     assert query("SELECT count(*) FROM delivery_from") == [(0,)]
 
 

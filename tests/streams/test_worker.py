@@ -115,8 +115,9 @@ def test_a_topic_of_nothing_but_bad_records_halts_the_stage_with_a_message(
     assert "are no batches of log lines" in (tmp_path / "w.log").read_text()
 
 
-def test_a_position_that_the_topic_no_longer_has_is_an_error_that_names_the_ways_out(
-    stream_settings: Settings, start_stream: Start, topic_records: Read, tmp_path: Path
+@pytest.mark.parametrize("grown_to", [0, 9])
+def test_a_topic_that_was_made_anew_is_an_error_that_names_the_ways_out(
+    stream_settings: Settings, start_stream: Start, topic_records: Read, tmp_path: Path, grown_to: int
 ) -> None:
     feed(stream_settings, [(0, batch(message)) for message in range(5)])
     process = start_stream("before")
@@ -129,6 +130,7 @@ def test_a_position_that_the_topic_no_longer_has_is_an_error_that_names_the_ways
     wait_until(lambda: raw.name not in admin.list_topics(timeout=10).topics)
 
     admin.create_topics([NewTopic(raw.name, raw.partitions, 1)])[raw.name].result()
+    feed(stream_settings, [(0, batch(message)) for message in range(100, 100 + grown_to)])
 
     assert start_stream("after").wait(60) == 2
     assert "the topic was made anew" in (tmp_path / "after.log").read_text()
