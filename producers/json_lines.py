@@ -6,6 +6,7 @@ import msgspec
 
 from producers.origins import MOST_HOST, MOST_PROGRAM
 from producers.stamps import second_of
+from schemas.errors import UNREADABLE
 from schemas.timestamps import MICROSECONDS
 
 _YEAR_2500: Final = 16_725_225_600 * MICROSECONDS
@@ -51,7 +52,7 @@ def object_of(line: bytes) -> Logged | Entry | None:
     """Return what the JSON object *line* says, None where it is neither form."""
     try:
         found = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if found.log:
         return Logged(_bytes(found.time), _bytes(found.log).rstrip(b"\r\n"))

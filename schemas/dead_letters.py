@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 
 VERSION: Final = 1
 MAX_VALUE: Final = 256 * 1024
@@ -73,5 +73,5 @@ def decode_dead_letter(value: bytes) -> DeadLetter:
     """Read a value of ``postfix.dead-letter``. Raises BadRecordError."""
     try:
         return _decode(value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a dead letter: {error}") from error

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 
 VERSION: Final = 1
 
@@ -213,7 +213,7 @@ def decode_delivery_from(value: bytes) -> DeliveryFrom:
     """Read a value of ``postfix.delivery-from``. Raises BadRecordError."""
     try:
         return _checked(_decode_from(value))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a delivery-from record: {error}") from error
 
 
@@ -221,7 +221,7 @@ def decode_delivery_to(value: bytes) -> DeliveryTo:
     """Read a value of ``postfix.delivery-to``. Raises BadRecordError."""
     try:
         return _checked(_decode_to(value))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a delivery-to record: {error}") from error
 
 
@@ -229,7 +229,7 @@ def decode_rejection(value: bytes) -> Rejection:
     """Read a value of ``postfix.noqueue``. Raises BadRecordError."""
     try:
         return _checked(_decode_rejection(value))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a noqueue record: {error}") from error
 
 

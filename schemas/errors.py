@@ -1,5 +1,12 @@
 """The kinds of failure that a stage tells apart."""
 
+from typing import Final
+
+import msgspec
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
+"""What msgspec raises for bytes that are no record: of another shape, in no encoding, out of range, nested too deep."""
+
 
 class JournalPostfixError(Exception):
     """An error that its message explains to a person: what happened, where, and what to do."""

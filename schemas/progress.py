@@ -6,7 +6,7 @@ whatever was killed in between.
 
 import msgspec
 
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 
 VERSION = 1
 MAX_SAMPLES = 5
@@ -60,7 +60,7 @@ def decode_progress(value: bytes) -> Progress:
     """Read a value of ``postfix.progress``. Raises BadRecordError."""
     try:
         progress = _decode(value)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a progress record: {error}") from error
     if progress.version > VERSION:
         raise BadRecordError(f"progress version {progress.version} is newer than {VERSION}")

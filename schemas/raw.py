@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 
 VERSION: Final = 1
 
@@ -127,7 +127,7 @@ def decode_batch(value: bytes) -> RawBatch:
     """
     try:
         batch = _decode_raw(value)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a batch of log lines: {error}") from error
     if batch.version > VERSION:
         raise BadRecordError(f"batch version {batch.version} is newer than {VERSION}: upgrade the stream stage")
@@ -138,5 +138,5 @@ def decode_position(value: bytes) -> PositionRecord:
     """Read the value of a ``postfix.positions`` record. Raises BadRecordError."""
     try:
         return _decode_position(value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a position: {error}") from error

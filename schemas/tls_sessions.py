@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from schemas.deliveries import VERSION, encode_record
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 
 
 class TlsSession(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
@@ -55,7 +55,7 @@ def decode_tls_session(value: bytes) -> TlsSession:
     """Read a value of ``postfix.tls-session``. Raises BadRecordError."""
     try:
         record = _decode(value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"not a tls-session record: {error}") from error
     if record.version > VERSION:
         raise BadRecordError(f"record version {record.version} is newer than {VERSION}: upgrade this stage")

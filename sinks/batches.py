@@ -18,7 +18,7 @@ from schemas.deliveries import (
     decode_delivery_to,
     decode_rejection,
 )
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 from schemas.keys import SHORT_ID
 from schemas.merging import merge_deliveries, merge_messages, normalise_delivery, normalise_message
 from schemas.timestamps import to_microseconds, to_text
@@ -127,7 +127,7 @@ class Batch(msgspec.Struct):
             parts = msgspec.json.decode(key, type=tuple[str, ...])
             host, queue_id, arrived_at = parts[:3]
             arrived_at = _moment(arrived_at)
-        except (msgspec.DecodeError, ValueError, BadRecordError) as error:
+        except (*UNREADABLE, BadRecordError) as error:
             raise BadRecordError(f"a tombstone's key is not that of a row: {error}") from error
         message = (host, queue_id, arrived_at)
         if whole:

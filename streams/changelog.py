@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo
-from schemas.errors import BadRecordError
+from schemas.errors import UNREADABLE, BadRecordError
 from streams.messages import Mark, Message
 
 VERSION = 1
@@ -155,7 +155,7 @@ def load(records: Iterable[tuple[bytes, bytes]]) -> Iterator[Message]:
 def _read(key: bytes, value: bytes) -> StoredMessage:
     try:
         stored = _decode(value)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRecordError(f"{key!r} is no stored message: {error}") from error
     if stored.version > VERSION:
         raise BadRecordError(f"{key!r} has version {stored.version}, which is newer than {VERSION}")
