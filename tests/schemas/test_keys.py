@@ -1,6 +1,7 @@
 """Keys and partitions are those of every other Kafka client."""
 
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ def test_murmur2_is_that_of_the_java_clients_own_tests(data: bytes, expected: in
 
 
 @given(st.binary(max_size=64), st.integers(1, 1000))
-def test_a_partition_is_one_of_those_there_are(key: bytes, partitions: int) -> None:
-    assert 0 <= partition_of(key, partitions) < partitions
+def test_a_partition_is_that_which_another_client_chooses(key: bytes, partitions: int) -> None:
+    everyone = list(range(partitions))
+    assert partition_of(key, partitions) == DefaultPartitioner()(key, everyone, everyone)
 
 
 @pytest.mark.parametrize(

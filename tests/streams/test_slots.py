@@ -1,0 +1,93 @@
+"""Which message a line belongs to, where its queue id is used more than once: lines of one record, in their order."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.timestamps import to_text
+from tests.streams.conftest import SECOND, START
+
+if TYPE_CHECKING:
+    from tests.streams.conftest import Fed
+    from tests.streams.histories import Line
+
+ID = "9D5CB98A3E3"
+LIFETIME = 6 * 86_400
+
+
+def client(at: float) -> "Line":
+    return (at, "postfix/smtpd", f"{ID}: client=c.test[192.0.2.1]")
+
+
+def cleanup(at: float) -> "Line":
+    return (at, "postfix/cleanup", f"{ID}: message-id=<{at}@src.test>")
+
+
+def active(at: float) -> "Line":
+    return (at, "postfix/qmgr", f"{ID}: from=<a@src.test>, size=541, nrcpt=1 (queue active)")
+
+
+def attempt(at: float) -> "Line":
+    return (at, "postfix/smtp", f"{ID}: to=<{at}@x.test>, relay=r, delay=1, dsn=4.0.0, status=deferred (x)")
+
+
+def removed(at: float) -> "Line":
+    return (at, "postfix/qmgr", f"{ID}: removed")
+
+
+@pytest.mark.parametrize(
+    ("lines", "arrivals"),
+    [
+        pytest.param([client(0), cleanup(1), active(1), attempt(2), removed(3)], [0, 0, 0, 0, 0], id="one"),
+        pytest.param([client(0), cleanup(3599)], [0, 0], id="a client that takes an hour to send its header"),
+        pytest.param([client(0), cleanup(3600)], [0, 3600], id="one that takes longer: another's"),
+        pytest.param([cleanup(0), cleanup(3599)], [0, 0], id="a second message-id"),
+        pytest.param([cleanup(0), cleanup(3600)], [0, 3600], id="one much later: another's"),
+        pytest.param([cleanup(0), active(0), cleanup(5)], [0, 0, 0], id="a message-id that the queue manager overtook"),
+        pytest.param(
+            [cleanup(0), active(0), cleanup(6)], [0, 0, 6],
+            id="one long after the message was queued: another's",
+        ),
+        pytest.param([cleanup(0), removed(0), cleanup(5)], [0, 0, 0], id="a message-id that the end overtook"),
+        pytest.param([cleanup(0), removed(0), cleanup(6)], [0, 0, 6], id="one long after the end: another's"),
+        pytest.param([cleanup(0), removed(0), attempt(5)], [0, 0, 0], id="an attempt that the end overtook"),
+        pytest.param([cleanup(0), removed(0), attempt(6)], [0, 0, 6], id="an attempt long after the end: another's"),
+        pytest.param([client(0.5), attempt(LIFETIME)], [0.5, 0.5], id="an attempt as long as a queue holds a message"),
+        pytest.param([client(0), attempt(LIFETIME)], [0, LIFETIME], id="an attempt when no queue holds it any more"),
+        pytest.param([attempt(25), client(30)], [30, 30], id="an attempt that overtook its client"),
+        pytest.param([attempt(24), client(30)], [24, 30], id="one long before it: another's"),
+        pytest.param([removed(29), client(30)], [29, 30], id="an end just before a client: another's"),
+        pytest.param([removed(30), client(30)], [30, 30], id="an end in its second"),
+        pytest.param([cleanup(3629), client(30)], [30, 30], id="a message-id, then its client of an hour before"),
+        pytest.param([cleanup(3630), client(30)], [3630, 30], id="a client of longer before: another's"),
+        pytest.param([attempt(29 + LIFETIME), client(30)], [30, 30], id="an attempt, then its client of days before"),
+        pytest.param([attempt(30 + LIFETIME), client(30)], [30 + LIFETIME, 30], id="of longer before: another's"),
+        pytest.param([attempt(60), attempt(30)], [30, 30], id="of a message whose beginning was not seen, backwards"),
+        pytest.param([attempt(LIFETIME), attempt(0)], [LIFETIME, 0], id="too far backwards: another's"),
+        pytest.param([client(30), attempt(25)], [30, 30], id="an attempt that was logged a moment before its client"),
+        pytest.param([client(30), attempt(24)], [30, 24], id="long before it: another's"),
+        pytest.param(
+            [client(0), client(60), attempt(61), attempt(1), attempt(60)], [0, 60, 60, 0, 60],
+            id="attempts of two, mixed",
+        ),
+        pytest.param(
+            [client(0), client(0.5), attempt(0.7), attempt(9)], [0, 0.5, 0.5, 0.5],
+            id="of two of one second, the one that began last",
+        ),
+        pytest.param([client(60), client(0), attempt(61), attempt(1)], [60, 0, 60, 0], id="of two, backwards"),
+        pytest.param([cleanup(60), client(0), cleanup(1)], [0, 0, 0], id="what a client turns out to have begun"),
+        pytest.param([attempt(60), attempt(90), client(0), attempt(1)], [0, 0, 0, 0], id="and all that follows"),
+        pytest.param([client(0), client(100), attempt(50)], [0, 100, 0], id="two clients, and a part between them"),
+    ],
+)  # fmt: skip
+def test_a_line_belongs_to_the_message_that_was_in_the_queue_then(
+    fed: "Fed", lines: "list[Line]", arrivals: list[float]
+) -> None:
+    """*arrivals* has, for each line, when its message arrived."""
+    fed.feed(*lines)
+    told = [to_text(START + int(at * SECOND)) for at in arrivals]
+    assert [row["arrived_at"] for row in fed.messages] == sorted(set(told))
+    recipients = {row.recipient: row.arrived_at for row in fed.deliveries.values()}
+    assert recipients == {
+        f"{at}@x.test": arrived for (at, program, _), arrived in zip(lines, told, strict=True) if program[8:] == "smtp"
+    }
