@@ -15,7 +15,7 @@ from journal_postfix.broker import brokers_named, quiet_config
 from journal_postfix.dead_letters import Letter
 from journal_postfix.withdrawals import withdrawn
 from schemas.dead_letters import letter_key
-from schemas.errors import BadRecordError, JournalPostfixError, TryAgainLaterError
+from schemas.errors import BadRecordError, JournalPostfixError, TryAgainLaterError, one_line
 from schemas.kafka import NOTHING_LOST
 from schemas.raw import decode_batch
 from schemas.settings import Settings
@@ -112,7 +112,7 @@ class _Retrying:
             try:
                 writer.write(batch, {})
             except REFUSALS as error:  # it was taken a moment ago
-                reason = " ".join(str(error).split())
+                reason = one_line(error)
         if reason is not None:
             return Outcome(letter, done=False, what=f"still refused: {reason}")
         return Outcome(letter, done=True, what=f"{len(batch)} row to database {self._settings.database.dbname}")

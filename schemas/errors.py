@@ -22,3 +22,8 @@ class BadRecordError(JournalPostfixError):
 
 class TryAgainLaterError(JournalPostfixError):
     """Something that the stage needs does not answer now; the same call may work later."""
+
+
+def one_line(error: Exception) -> str:
+    """Return what *error* says, on one line: PostgreSQL says it on several."""
+    return " ".join(str(error).split())

@@ -6,7 +6,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from schemas.database_refusals import what_to_do
-from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
+from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError, one_line
 from schemas.settings import DatabaseSettings
 
 _NOTICE_A_DEAD_SERVER: Final = {
@@ -40,7 +40,7 @@ def connect(database: DatabaseSettings) -> Connection:
 
 def refusal(error: psycopg2.OperationalError, database: DatabaseSettings) -> JournalPostfixError:
     """Return what a failed connection means, in one line without a secret."""
-    said = " ".join(str(error).split())
+    said = one_line(error)
     secret = database.secret()
     if secret:
         said = said.replace(secret, "…")
@@ -53,8 +53,7 @@ def refusal(error: psycopg2.OperationalError, database: DatabaseSettings) -> Jou
 
 def unusable(error: psycopg2.Error, database: DatabaseSettings) -> ConfigurationError:
     """Return what an error means that neither a record nor the network has caused: the tables or the rights to them."""
-    said = " ".join(str(error).split())
     return ConfigurationError(
-        f"database {database.dbname} can't be written: {said}; check the rights of the role, and that the tables are "
-        "those of `journal-postfix migrate`"
+        f"database {database.dbname} can't be written: {one_line(error)}; check the rights of the role, and that the "
+        "tables are those of `journal-postfix migrate`"
     )

@@ -9,7 +9,7 @@ import msgspec
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, one_line
 from schemas.settings import Settings
 from sinks.connecting import connect
 from sinks.roles import grant_again
@@ -84,7 +84,7 @@ def migrate(settings: Settings) -> list[str]:
                 grant_again(cursor)
     except psycopg2.Error as error:
         raise ConfigurationError(
-            f"cannot migrate database {settings.database.dbname}: {' '.join(str(error).split())}; nothing was changed"
+            f"cannot migrate database {settings.database.dbname}: {one_line(error)}; nothing was changed"
         ) from error
     else:
         return done

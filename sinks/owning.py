@@ -9,7 +9,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError, one_line
 from schemas.settings import Settings
 from sinks.connecting import connect
 
@@ -29,12 +29,12 @@ def owning(settings: Settings, verb: str) -> Iterator[Connection]:
         yield connection
     except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
         raise ConfigurationError(
-            f"role {database.user or '(default)'} may not {verb} in database {database.dbname}: {_line(error)}; run it "
-            "as the owner of the tables, who migrates them"
+            f"role {database.user or '(default)'} may not {verb} in database {database.dbname}: {one_line(error)}; run "
+            "it as the owner of the tables, who migrates them"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise TryAgainLaterError(
-            f"cannot {verb} in database {database.dbname}: {_line(error)}; run it again"
+            f"cannot {verb} in database {database.dbname}: {one_line(error)}; run it again"
         ) from error
     finally:
         connection.close()
@@ -53,7 +53,3 @@ def insist(work: Callable[[], _Done], held: str) -> _Done:
                 raise TryAgainLaterError(held) from error
             time.sleep(PAUSE_SECONDS)
     raise AssertionError("unreachable")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

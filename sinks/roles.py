@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 from psycopg2.sql import SQL, Composable, Identifier
 from psycopg2.sql import Literal as Quoted
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError, one_line
 from schemas.settings import Settings
 from sinks.connecting import connect
 from sinks.counts import COUNT_TABLES
@@ -203,24 +203,20 @@ def _changing(settings: Settings, what: str) -> Iterator[tuple[Connection, Curso
             yield connection, cursor
     except psycopg2.errors.InsufficientPrivilege as error:
         raise ConfigurationError(
-            f"role {database.user or '(default)'} may not {what} database {database.dbname}: {_line(error)}; "
+            f"role {database.user or '(default)'} may not {what} database {database.dbname}: {one_line(error)}; "
             "nothing was changed"
         ) from error
     except psycopg2.errors.UndefinedTable as error:
         raise ConfigurationError(
-            f"cannot {what} database {database.dbname}: {_line(error)}; run `journal-postfix migrate` first"
+            f"cannot {what} database {database.dbname}: {one_line(error)}; run `journal-postfix migrate` first"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise TryAgainLaterError(
-            f"cannot {what} database {database.dbname}: {_line(error)}; nothing was changed"
+            f"cannot {what} database {database.dbname}: {one_line(error)}; nothing was changed"
         ) from error
     except psycopg2.Error as error:
         raise ConfigurationError(
-            f"cannot {what} database {database.dbname}: {_line(error)}; nothing was changed"
+            f"cannot {what} database {database.dbname}: {one_line(error)}; nothing was changed"
         ) from error
     finally:
         connection.close()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL, Identifier
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError, one_line
 from schemas.settings import Settings
 from sinks import erasures
 from sinks.connecting import connect
@@ -142,18 +142,15 @@ def connected(settings: Settings, what: str) -> Iterator[Connection]:
         raise  # who takes locks tries again
     except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
         raise ConfigurationError(
-            f"role {database.user or '(default)'} can't {what} database {database.dbname}: {_line(error)}; run it as "
-            "the owner of the tables, who needs CREATE on the database for --into, and after `journal-postfix migrate`"
+            f"role {database.user or '(default)'} can't {what} database {database.dbname}: {one_line(error)}; run it "
+            "as the owner of the tables, who needs CREATE on the database for --into, and after `journal-postfix "
+            "migrate`"
         ) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise TryAgainLaterError(f"can't {what} database {database.dbname}: {_line(error)}; run it again") from error
+        raise TryAgainLaterError(f"can't {what} database {database.dbname}: {one_line(error)}; run it again") from error
     except psycopg2.Error as error:
         raise ConfigurationError(
-            f"can't {what} database {database.dbname}: {_line(error)}; nothing was changed by that"
+            f"can't {what} database {database.dbname}: {one_line(error)}; nothing was changed by that"
         ) from error
     finally:
         connection.close()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -11,7 +11,7 @@ import psycopg2
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError, one_line
 from schemas.figures import Figure, Watch, unwatched
 from schemas.interpreter import collect_rarely
 from schemas.kafka import client_config, quiet
@@ -70,7 +70,7 @@ def run(settings: Settings, stop: threading.Event, watch: Watch = unwatched) -> 
             ended.set()
             sink.close()
     except _LOST as error:  # while it started; later ones are ridden out
-        raise TryAgainLaterError(f"the database can't be used now: {_line(error)}") from error
+        raise TryAgainLaterError(f"the database can't be used now: {one_line(error)}") from error
     except psycopg2.Error as error:
         raise unusable(error, settings.database) from error
 
@@ -163,13 +163,13 @@ class _Sink:
                 log.warning("another sink has written: starting afresh", why=str(error))
                 self._start_afresh()
             except _LOST as error:
-                log.warning("the database does not answer; trying on", why=_line(error), pause=self._pause)
+                log.warning("the database does not answer; trying on", why=one_line(error), pause=self._pause)
                 self._start_afresh()
                 self._connect_again()
         try:
             self._finish_writing()
         except (PositionMovedError, *_LOST) as error:
-            log.warning("the last batch was not stored: whoever comes next reads it again", why=_line(error))
+            log.warning("the last batch was not stored: whoever comes next reads it again", why=one_line(error))
 
     def _check_topics(self, names: Iterable[str]) -> None:
         try:
@@ -275,7 +275,7 @@ class _Sink:
             try:
                 self._writer = Writer(self._settings)
             except (TryAgainLaterError, *_LOST) as error:
-                log.warning("the database is still away", why=_line(error), pause=self._pause)
+                log.warning("the database is still away", why=one_line(error), pause=self._pause)
             else:
                 return
 
@@ -335,7 +335,3 @@ class _Sink:
         self._consumer.assign(places)
         self._placed = True
         log.info("partitions assigned", count=len(places))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL
 
+from schemas.errors import one_line
 from schemas.settings import Settings
 from sinks import withholding
 from sinks.batches import Batch
@@ -200,7 +201,7 @@ class Writer:
                 _stage(cursor, copies_of(batch))
                 self._merge(cursor, batch, None)
         except REFUSALS as error:
-            return " ".join(str(error).split()) or type(error).__name__
+            return one_line(error) or type(error).__name__
         finally:
             if not self._connection.closed:
                 self._connection.rollback()

@@ -12,7 +12,7 @@ import psycopg2
 
 from journal_postfix.replaying.rows import Counts, Rows, halves
 from journal_postfix.replaying.source import Source, Stretch
-from schemas.errors import ConfigurationError, TryAgainLaterError
+from schemas.errors import ConfigurationError, TryAgainLaterError, one_line
 from schemas.settings import Settings
 from schemas.topics import topics_of
 from sinks import purging
@@ -74,7 +74,7 @@ def replay(  # noqa: PLR0917 - the two ends, and how to stop and tell
         ) from error
     except _LOST as error:
         raise TryAgainLaterError(
-            f"the database can't be used now: {_line(error)}; run the replay again: what it has written stays right"
+            f"the database can't be used now: {one_line(error)}; run the replay again: what it has written stays right"
         ) from error
     except psycopg2.Error as error:
         raise unusable(error, settings.database) from error
@@ -187,7 +187,3 @@ class _Replay:
         """Tell whether a commit came through whose answer did not."""
         there = self._writer.positions([self._source.topic])
         return all(at in there and there[at].next == position.next for at, position in positions.items())
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
