@@ -65,6 +65,20 @@ def test_an_id_that_comes_again_finds_the_message_that_rests(pair: tuple["Fed", 
     both(pair, *begin("9D5CB98A3E4", 2 * DAY), attempt("9D5CB98A3E4", 2 * DAY, "sent", "c@x.test"))
 
 
+def test_two_of_one_id_are_told_apart_in_whatever_order_the_changelog_has_them(
+    fed: "Fed", new_fed: type["Fed"]
+) -> None:
+    for at in (0, DAY, 2 * DAY):
+        fed.feed(*begin("9D5CB98A3E3", at), attempt("9D5CB98A3E3", at + 1, "deferred", f"{at}@x.test"))
+    for order in (sorted(fed.changelog.items()), sorted(fed.changelog.items(), reverse=True)):
+        taken_over = new_fed()
+        taken_over.state.restore(dict(order))
+        taken_over.feed(*(attempt("9D5CB98A3E3", at + 600, "sent", f"{at}@x.test") for at in (2 * DAY, 0, DAY)))
+        assert {row.recipient: row.attempts for row in taken_over.deliveries.values()} == {
+            f"{at}@x.test": 2 for at in (0, DAY, 2 * DAY)
+        }
+
+
 def test_those_that_no_queue_can_hold_any_more_leave_from_their_rest(pair: tuple["Fed", "Fed"]) -> None:
     both(pair, *begin("AAAAA98A3E4", 20 * DAY), attempt("AAAAA98A3E4", 20 * DAY, "deferred"))
     assert len(pair[1].state) == 1
