@@ -41,7 +41,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
     arrived: int
     """Microseconds since 1970; the row's `arrived_at` is its text."""
     first: int
-    """Time of the first line seen."""
+    """Time of the first line seen; of a message with a long id, which needs none, of that with which it began here."""
     mark: Mark | None = None
     """The sure origin line: tells two messages of one slot and second apart. None where the queue id says enough."""
     deliveries: dict[DeliveryKey, DeliveryTo] = {}

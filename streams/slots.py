@@ -46,7 +46,6 @@ class Slots:
         else:
             first = messages[0]
             if first.mark is None and first.row.origin == ORIGIN_SURE:  # a long id, which is never used again
-                first.first = min(first.first, at)
                 return first
             known: Message | None
             if origin == ORIGIN_SURE:
@@ -79,7 +78,6 @@ class Slots:
         message = messages[0]
         row = message.row
         if message.mark is None and row.origin == ORIGIN_SURE:  # a long id, which is never used again
-            message.first = min(message.first, at)
             return message
         arrived = message.arrived
         if (

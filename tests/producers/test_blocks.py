@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.blocks import Block, Blocks, Overlong
+from producers.blocks import Block, Blocks, Overlong, Void
 from schemas.dead_letters import MAX_VALUE
 
 LONGEST = 8
@@ -36,6 +36,23 @@ def test_where_the_input_is_cut_makes_no_difference(pieces: list[bytes]) -> None
     ]
 
     assert lines_of(pieces) == expected
+
+
+@given(st.lists(st.text("a\0\n", max_size=30).map(str.encode)))
+def test_every_byte_is_told_of_or_unfinished(pieces: list[bytes]) -> None:
+    blocks, told = Blocks(LONGEST), 0
+    for piece in pieces:
+        for one in blocks.feed(piece):
+            told += len(one.lines) if isinstance(one, Block) else one.length + isinstance(one, Overlong)
+    assert told + blocks.unfinished == sum(map(len, pieces))
+
+
+def test_a_line_behind_ever_so_many_nuls_is_one_by_itself() -> None:
+    blocks = Blocks(LONGEST)
+    assert blocks.feed(b"\0" * 100) == [Void(100)]
+    assert blocks.feed(b"\0\0ab\n\0cd\n") == [Void(2), Block(b"ab\n\0cd\n")]
+    assert blocks.feed(b"\0" * 100 + b"e") == [Void(100)]
+    assert blocks.end() == Block(b"e\n")
 
 
 def test_no_more_than_the_head_of_an_overlong_line_is_held() -> None:

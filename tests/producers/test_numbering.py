@@ -1,5 +1,6 @@
 """Identical lines of a second have numbers, the same after reading again from the anchor."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,16 @@ def test_identical_lines_of_a_second_are_counted_even_if_others_come_between() -
     lines = [(1, 7), (1, 7), (2, 7), (1, 7), (2, 7), (3, 7), (2, 7), (1, 7), *((at, 7) for at in range(4, 20)), (1, 7)]
 
     assert numbers(lines, Numbering()) == [0, 1, 0, 2, 1, 0, 2, 3, *[0] * 16, 0]
+
+
+def test_of_a_second_with_too_many_lines_only_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.numbering.MOST_LINES", 50)
+    second = Numbering().enter(1, 0)
+    for line in range(1000):
+        second.number(line)
+        second.number(line)
+        assert len(second.seen) <= 50
+        assert len(second.repeats) <= 50
 
 
 @given(st.lists(st.tuples(st.integers(0, 24), st.integers(0, 2)), min_size=1, max_size=200), st.data())
