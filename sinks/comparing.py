@@ -1,6 +1,6 @@
 """What two sets of tables tell differently: the live ones and those of a replay, day by day."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,15 +10,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from schemas.settings import Settings
 from sinks.second_sets import connected
-from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged
-
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "delivery_from": ("arrived_at", "queue_id", "host"),
-    "delivery_to": ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"),
-    "noqueue": ("at", "host", "digest"),
-    "tls_sessions": ("at", "host", "pid", "digest"),
-}
-"""The primary keys, the time first."""
+from sinks.staging import TABLES, Staged
 
 _LEFT_OUT: Final = frozenset({"parser", "older"})
 """Columns that say who read a row, not what it says."""
@@ -69,7 +61,7 @@ def compare(
     """
     with connected(settings, "compare tables in") as connection, connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for staged in (FROM, TO, NOQUEUE, TLS_SESSIONS):
+        for staged in TABLES:
             table = _Table(staged, settings.database.schema_name, schema)
             found = Compared(staged.target)
             left = limit
@@ -88,7 +80,9 @@ class _Table:
 
     def __init__(self, staged: Staged, live: str, schema: str) -> None:
         self._name = staged.target
-        self._key = KEYS[staged.target]
+        self._time = staged.time
+        # The time first: that is what a person looks for.
+        self._key = (staged.time, *(name for name in staged.key if name != staged.time))
         self._columns = [name for name in staged.columns if name not in _LEFT_OUT and name not in self._key]
         self._live, self._replayed = Identifier(live, self._name), Identifier(schema, self._name)
 
@@ -155,7 +149,7 @@ class _Table:
         ).format(
             live=self._live,
             replayed=self._replayed,
-            time=Identifier(self._key[0]),
+            time=Identifier(self._time),
             begin=Literal(begin),
             end=Literal(end),
             key=SQL(", ").join(map(Identifier, self._key)),

@@ -9,9 +9,11 @@ import psycopg2.errors
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from sinks.staging import TABLES
+
 log = structlog.get_logger()
 
-PARTITIONED: Final = ("delivery_from", "delivery_to", "noqueue", "tls_sessions")
+PARTITIONED: Final = tuple(staged.target for staged in TABLES)
 """The tables that have partitions."""
 
 _LOCK_MS: Final = 1000

@@ -26,7 +26,7 @@ from sinks.known_names import MOST_CHARACTERS, Name, store
 from sinks.owning import insist, owning
 from sinks.pseudonyms import pseudonym
 from sinks.quoting import forms_of, without
-from sinks.staging import TO, copy_text, read_rows, selected
+from sinks.staging import FROM, NOQUEUE, TO, copy_text, read_rows, selected
 from sinks.writing import query
 
 _ROWS_AT_ONCE: Final = 500
@@ -34,6 +34,7 @@ _LOCK_MS: Final = 2000
 _HELD: Final = "a sink holds what has to be changed, and does not go on: look after it, then run this again"
 
 _MERGE_TO: Final = query("merge_to")
+
 
 _is_address: Final = re.compile(r"(?:\"(?:[^\"\\]|\\.)+\"|\S+)@[^\s@]+").fullmatch
 _is_login: Final = re.compile(r"[^\s@]+").fullmatch
@@ -55,7 +56,6 @@ class _Table(msgspec.Struct, frozen=True):
     name: str
     record: type[_Row]
     key: tuple[str, ...]
-    time: str
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -70,9 +70,9 @@ class _Table(msgspec.Struct, frozen=True):
 
 
 _TABLES: Final = (
-    _Table("delivery_from", DeliveryFrom, ("arrived_at", "queue_id", "host"), "arrived_at"),
-    _Table("delivery_to", DeliveryTo, ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"), "arrived_at"),
-    _Table("noqueue", Rejection, ("at", "host", "digest"), "at"),
+    _Table(FROM.target, DeliveryFrom, FROM.key),
+    _Table(TO.target, DeliveryTo, TO.key),
+    _Table(NOQUEUE.target, Rejection, NOQUEUE.key),
 )
 
 

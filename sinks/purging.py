@@ -15,21 +15,15 @@ from psycopg2.sql import SQL, Identifier
 
 from schemas.settings import RetentionSettings, Settings
 from sinks.counts import forget_day, forget_nothing
-from sinks.day_partitions import LOCK, PARTITIONED
+from sinks.day_partitions import LOCK
 from sinks.owning import insist, owning
+from sinks.staging import TABLES, Staged
 
 _LOCK_MS: Final = 500
 """How long to wait for a table's lock: sinks that come after us wait as well."""
 _WAIT: Final = "(a long query, a dump?): purge again when that has ended"
 _ROWS_AT_ONCE: Final = 10_000
 """Of the partitions that hold many days: no transaction is long."""
-
-_TIME_COLUMNS: Final = {
-    "delivery_from": "arrived_at",
-    "delivery_to": "arrived_at",
-    "noqueue": "at",
-    "tls_sessions": "at",
-}
 
 _DAYS: Final = """
 SELECT child.relname, pg_total_relation_size(child.oid), greatest(child.reltuples, 0)::bigint
@@ -82,14 +76,17 @@ def purge(settings: Settings, before: Mapping[str, datetime], tell: Tell, *, dry
     """
     with owning(settings, "purge") as connection:
         found = [
-            _purge_table(connection, table, before[table], tell, dry_run) for table in PARTITIONED if table in before
+            _purge_table(connection, staged, before[staged.target], tell, dry_run=dry_run)
+            for staged in TABLES
+            if staged.target in before
         ]
         if "delivery_from" in before:
-            found.append(_purge_names(connection, before["delivery_from"], tell, dry_run))
+            found.append(_purge_names(connection, before["delivery_from"], tell, dry_run=dry_run))
         return found
 
 
-def _purge_table(connection: Connection, table: str, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
+def _purge_table(connection: Connection, staged: Staged, before: datetime, tell: Tell, *, dry_run: bool) -> Purged:
+    table = staged.target
     with connection, connection.cursor() as cursor:
         cursor.execute(_DAYS, (table, table, before.date()))
         partitions = cursor.fetchall()
@@ -99,7 +96,7 @@ def _purge_table(connection: Connection, table: str, before: datetime, tell: Tel
         tell(f"{name} {'would go' if dry_run else 'dropped'} ({number} of {len(partitions)}, {size / 1e6:,.1f} MB)")
     rows = sum(rows for _, _, rows in partitions)
     for name in (f"{table}_earlier", f"{table}_later"):
-        rows += _purge_rows(connection, table, name, _TIME_COLUMNS[table], before, dry_run=dry_run)
+        rows += _purge_rows(connection, table, name, staged.time, before, dry_run=dry_run)
     if not dry_run:
         with connection, connection.cursor() as cursor:
             forget_nothing(cursor, table, before)
@@ -107,7 +104,7 @@ def _purge_table(connection: Connection, table: str, before: datetime, tell: Tel
     return Purged(table, f"{before:%Y-%m-%d}", days, rows, sum(size for _, size, _ in partitions))
 
 
-def _purge_names(connection: Connection, before: datetime, tell: Tell, dry_run: bool) -> Purged:  # noqa: FBT001
+def _purge_names(connection: Connection, before: datetime, tell: Tell, *, dry_run: bool) -> Purged:
     """Forget the addresses and names that no row holds any more: none written since says that it has them."""
     rows = _purge_rows(connection, "known_names", "known_names", "seen", before, dry_run=dry_run)
     tell(f"known_names: {rows:,} rows {'would go' if dry_run else 'deleted'}")

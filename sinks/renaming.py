@@ -38,11 +38,9 @@ _MERGE_TO: Final = query("merge_to")
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table, its key, and what of it changes."""
+    """A table, and what of it changes."""
 
     staged: Staged
-    key: tuple[str, ...]
-    time: str
     changed: tuple[str, ...]
     """Columns that are set; none where they belong to the key: those rows are stored anew."""
     clear: Composed | SQL = SQL("true")
@@ -50,11 +48,11 @@ class Table(msgspec.Struct, frozen=True):
 
     def key_of(self, row: Any) -> tuple[Any, ...]:
         """Return the key of a record."""
-        return tuple(getattr(row, column) for column in self.key)
+        return tuple(getattr(row, column) for column in self.staged.key)
 
     def within(self, first: date | None, after: date, prefix: str = "") -> tuple[Composed, tuple[date, ...]]:
         """Return the condition that a row's time lies between two days, the end excluded, and what goes into it."""
-        time = SQL(prefix) + Identifier(self.time)
+        time = SQL(prefix) + Identifier(self.staged.time)
         if first is None:
             return SQL("{} < %s::timestamptz").format(time), (after,)
         return SQL("{0} >= %s::timestamptz AND {0} < %s::timestamptz").format(time), (first, after)
@@ -63,8 +61,6 @@ class Table(msgspec.Struct, frozen=True):
 TABLES: Final = (
     Table(
         FROM,
-        ("arrived_at", "queue_id", "host"),
-        "arrived_at",
         (
             "sender", "client_name", "client_address", "client_port", "sasl_username", "sasl_sender", "helo",
             "orig_client", "discard_reply", "reject_reply", "subject", "verp_id",
@@ -72,8 +68,6 @@ TABLES: Final = (
     ),
     Table(
         TO,
-        ("arrived_at", "queue_id", "host", "recipient", "orig_recipient"),
-        "arrived_at",
         (),
         # What sinks write now is not locked before they do: what is stored anew takes its place among their rows in
         # the order of keys, and nobody waits for somebody who waits for him.
@@ -81,11 +75,9 @@ TABLES: Final = (
     ),
     Table(
         NOQUEUE,
-        ("at", "host", "digest"),
-        "at",
         ("client_name", "client_address", "client_port", "reply", "sender", "recipient", "helo", "sasl_username"),
     ),
-    Table(TLS_SESSIONS, ("host", "pid", "at", "digest"), "at", ("peer_name", "peer_address", "peer_port")),
+    Table(TLS_SESSIONS, ("peer_name", "peer_address", "peer_port")),
 )  # fmt: skip
 
 
@@ -128,7 +120,7 @@ class Day:
     def _some(self, table: Table, pseudonyms: Pseudonyms, last: tuple[Any, ...]) -> tuple[tuple[Any, ...] | None, int]:
         """Rewrite the next rows behind the key *last*; return the key of the last one (None: no more), and how many."""
         where, given = table.within(self._first, self._after)
-        key = SQL(", ").join(map(Identifier, table.key))
+        key = SQL(", ").join(map(Identifier, table.staged.key))
         where += SQL(" AND ") + table.clear
         if last:
             where += SQL(" AND ({}) > ({})").format(key, SQL(", ").join(SQL("%s") for _ in last))
@@ -156,7 +148,7 @@ class Day:
                 Identifier(table.staged.target),
                 SQL(", ").join(SQL("{0} = new.{0}").format(Identifier(column)) for column in table.changed),
                 Identifier(table.staged.table),
-                SQL(" AND ").join(SQL("row.{0} = new.{0}").format(Identifier(column)) for column in table.key),
+                SQL(" AND ").join(SQL("row.{0} = new.{0}").format(Identifier(column)) for column in table.staged.key),
                 where,
             ),
             given,
@@ -172,8 +164,8 @@ class Day:
             SQL("DELETE FROM {} AS row USING unnest({}) AS old ({}) WHERE {} AND {}").format(
                 Identifier(table.staged.target),
                 SQL("%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[]"),
-                SQL(", ").join(map(Identifier, table.key)),
-                SQL(" AND ").join(SQL("row.{0} = old.{0}").format(Identifier(column)) for column in table.key),
+                SQL(", ").join(map(Identifier, table.staged.key)),
+                SQL(" AND ").join(SQL("row.{0} = old.{0}").format(Identifier(column)) for column in table.staged.key),
                 where,
             ),
             (*map(list, keys), *given),

@@ -23,10 +23,14 @@ _CODED_TOGETHER: Final = 500
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A temporary table and the columns that are copied into it."""
+    """A temporary table, the columns that are copied into it, and the table that its rows are for."""
 
     table: str
     target: str
+    key: tuple[str, ...]
+    """The target's primary key."""
+    time: str
+    """The column of the key that says on which day's partition a row is."""
     record: type[msgspec.Struct]
     columns: tuple[str, ...]
 
@@ -46,14 +50,18 @@ def _columns(record: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field for field in record.__struct_fields__ if field != "version")
 
 
-def _staged(target: str, record: type[msgspec.Struct]) -> Staged:
-    return Staged(f"staged_{target.removeprefix('delivery_')}", target, record, _columns(record))
+def _staged(target: str, key: tuple[str, ...], record: type[msgspec.Struct]) -> Staged:
+    (time,) = (column for column in key if column == "at" or column.endswith("_at"))
+    return Staged(f"staged_{target.removeprefix('delivery_')}", target, key, time, record, _columns(record))
 
 
-FROM: Final = _staged("delivery_from", DeliveryFrom)
-TO: Final = _staged("delivery_to", DeliveryTo)
-NOQUEUE: Final = _staged("noqueue", Rejection)
-TLS_SESSIONS: Final = _staged("tls_sessions", TlsSession)
+FROM: Final = _staged("delivery_from", ("arrived_at", "queue_id", "host"), DeliveryFrom)
+TO: Final = _staged("delivery_to", (*FROM.key, "recipient", "orig_recipient"), DeliveryTo)
+NOQUEUE: Final = _staged("noqueue", ("at", "host", "digest"), Rejection)
+TLS_SESSIONS: Final = _staged("tls_sessions", ("host", "pid", "at", "digest"), TlsSession)
+
+TABLES: Final = (FROM, TO, NOQUEUE, TLS_SESSIONS)
+"""All that hold mail, in the order in which rows are written."""
 
 
 def selected(column: str) -> Composed:

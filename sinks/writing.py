@@ -21,7 +21,7 @@ from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.day_partitions import DayPartitions
 from sinks.known_names import KnownNames, Name, names_of
-from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
+from sinks.staging import FROM, NOQUEUE, TABLES, TLS_SESSIONS, TO, Staged, copy_text, read_rows
 from sinks.withholding import Withheld
 
 TopicPartition = tuple[str, int]
@@ -119,7 +119,7 @@ class Writer:
         self._lifetime = f"{settings.stream.queue_lifetime_days} days"
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute("SET work_mem = %s", (_WORK_MEM,))
-            for staged in (FROM, TO, NOQUEUE, TLS_SESSIONS):
+            for staged in TABLES:
                 cursor.execute(staged.create)
             cursor.execute("CREATE TEMPORARY TABLE part_joins (part_arrived_at timestamptz, queue_id text, host text,"
                            " arrived_at timestamptz, origin smallint) ON COMMIT DELETE ROWS")  # fmt: skip
