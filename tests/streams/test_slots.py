@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from schemas.deliveries import ORIGIN_CLEANUP, ORIGIN_SURE, ORIGIN_UNSEEN
 from schemas.timestamps import to_text
 from tests.streams.conftest import SECOND, START
 
@@ -85,6 +86,7 @@ def removed(at: float) -> "Line":
         pytest.param([attempt(60), cleanup(30)], [30, 30], id="a message-id of before what was seen"),
         pytest.param([attempt(30 + LIFETIME), cleanup(30)], [30 + LIFETIME, 30], id="of longer before: another's"),
         pytest.param([cleanup(60), attempt(30)], [60, 30], id="an attempt before a message-id: another's"),
+        pytest.param([cleanup(60), attempt(61), attempt(30), client(0)], [0, 0, 0, 0], id="and all before it"),
         pytest.param([client(0), client(100), attempt(50)], [0, 100, 0], id="two clients, and a part between them"),
     ],
 )  # fmt: skip
@@ -94,8 +96,13 @@ def test_a_line_belongs_to_the_message_that_was_in_the_queue_then(
     """*arrivals* has, for each line, when its message arrived."""
     fed.feed(*lines)
     told = [to_text(START + int(at * SECOND)) for at in arrivals]
-    assert [row["arrived_at"] for row in fed.messages] == sorted(set(told))
-    recipients = {row.recipient: row.arrived_at for row in fed.deliveries.values()}
-    assert recipients == {
-        f"{at}@x.test": arrived for (at, program, _), arrived in zip(lines, told, strict=True) if program[8:] == "smtp"
-    }
+    of = {at: [line for line, arrived in zip(lines, told, strict=True) if arrived == at] for at in sorted(set(told))}
+    assert [row["arrived_at"] for row in fed.messages] == list(of)
+    for row, own in zip(fed.messages, of.values(), strict=True):
+        ids = [f"{at}@src.test" for at, program, _ in own if program == "postfix/cleanup"]
+        began = any(program == "postfix/smtpd" for _, program, _ in own)
+        assert row.get("message_id") == max(ids, default=None)
+        assert row.get("origin", ORIGIN_UNSEEN) == (ORIGIN_SURE if began else ORIGIN_CLEANUP if ids else ORIGIN_UNSEEN)
+    attempts = {f"{line[0]}@x.test": at for at, own in of.items() for line in own if line[1] == "postfix/smtp"}
+    assert {row.recipient: row.arrived_at for row in fed.deliveries.values()} == attempts
+    assert len(fed.values(fed.topics.delivery_to.name)) == len(attempts)

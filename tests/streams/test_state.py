@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.dead_letters import DeadLetter
 from schemas.progress import MAX_SAMPLES
+from schemas.raw import RawLine
 from streams import state
+from streams.messages import name_of
+from tests.streams.conftest import START
 
 if TYPE_CHECKING:
     import pytest
@@ -100,6 +103,12 @@ def test_two_attempts_of_one_second_are_two_and_the_same_line_again_is_one(fed: 
     fed.feed(*twice)
 
     assert fed.deliveries[ID, "b@x.test", ""].attempts == 2
+
+
+def test_each_line_of_a_moment_has_a_name_of_31_bits() -> None:
+    lines = [RawLine(START, "postfix/smtp", pid, text, n) for pid in (1, 77) for text in (b"a", b"b") for n in range(9)]
+    assert len(set(map(name_of, lines))) == len(lines)
+    assert all(0 <= name_of(line) < 2**31 for line in lines)
 
 
 def test_a_short_id_may_come_again_within_a_second(fed: "Fed") -> None:
