@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from schemas.deliveries import DeliveryFrom, DeliveryTo
 
 MAX_HISTORY: Final = 200
@@ -237,8 +235,3 @@ def _line_of(entry: str) -> tuple[str, str]:
 
 def _is_rejection(entry: str) -> bool:
     return entry.split("\t", 2)[1:2] == ["0"]
-
-
-def copy_delivery(row: DeliveryTo) -> DeliveryTo:
-    """Return a copy that shares nothing that a merge changes."""
-    return msgspec.structs.replace(row, history=list(row.history))

@@ -1,6 +1,7 @@
 """The merge rules in Python and in SQL are the same: any order, any grouping, any repetition gives one row."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
@@ -15,7 +16,6 @@ from schemas.deliveries import DeliveryFrom, DeliveryTo
 from schemas.merging import (
     LATEST_FIELDS,
     MESSAGE_FIELDS,
-    copy_delivery,
     merge_deliveries,
     merge_messages,
     normalise_delivery,
@@ -194,17 +194,17 @@ def test_any_two_senders_of_a_message(writer: Writer, connection: Connection) ->
 def test_deliveries(writer: Writer, connection: Connection, versions: list[DeliveryTo], data: st.DataObject) -> None:
     empty(connection)
     order = data.draw(st.permutations(versions))
-    merged = copy_delivery(order[0])
+    merged = deepcopy(order[0])
     for version in order[1:]:
-        merge_deliveries(merged, copy_delivery(version))
+        merge_deliveries(merged, deepcopy(version))
     for group in batches_of(data, versions):
         batch = Batch()
         for version in group:
             if batch.deliveries:
-                merge_deliveries(next(iter(batch.deliveries.values())), copy_delivery(version))
+                merge_deliveries(next(iter(batch.deliveries.values())), deepcopy(version))
             else:
                 key = (version.host, version.queue_id, version.arrived_at, version.recipient, version.orig_recipient)
-                batch.deliveries[key] = copy_delivery(version)
+                batch.deliveries[key] = deepcopy(version)
         writer.write(batch, {})
 
     fields = ("recipient", *LATEST_FIELDS, "first_attempt_at", "attempts", "history")

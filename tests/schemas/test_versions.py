@@ -1,5 +1,6 @@
 """Stages of two versions work side by side: each reads the records that the other writes."""
 
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 
 from schemas.deliveries import DeliveryTo, decode_delivery_to, encode_record
 from schemas.errors import BadRecordError
-from schemas.merging import copy_delivery, merge_deliveries
+from schemas.merging import merge_deliveries
 from schemas.tls_sessions import TlsSession, decode_tls_session, tls_session_key
 
 AT = "2026-11-22T06:00:00.000000Z"
@@ -30,8 +31,8 @@ def test_the_newer_reading_of_one_line_gives_it_one_in_either_order() -> None:
     older = decode_delivery_to(BEFORE)
     newer = msgspec.structs.replace(older, parser=2, pid=12)
     for first, second in ((older, newer), (newer, older)):
-        row = copy_delivery(first)
-        merge_deliveries(row, copy_delivery(second))
+        row = deepcopy(first)
+        merge_deliveries(row, deepcopy(second))
         assert (row.pid, row.attempts, row.history) == (12, 1, [])
 
 
@@ -58,7 +59,7 @@ def test_a_process_id_takes_part_in_the_order_of_attempts() -> None:
     rows = [DeliveryTo(host="h", queue_id="Q", arrived_at=AT, recipient="r", last_attempt_at=AT, first_attempt_at=AT,
                        status="sent", pid=pid) for pid in (None, 1, 2)]  # fmt: skip
     for order in (rows, rows[::-1]):
-        merged = copy_delivery(order[0])
+        merged = deepcopy(order[0])
         for row in order[1:]:
-            merge_deliveries(merged, copy_delivery(row))
+            merge_deliveries(merged, deepcopy(row))
         assert merged.pid == 2
