@@ -32,6 +32,8 @@ from streams.transactions import Transactions
 
 _METADATA_MS: Final = 30_000
 """How soon partitions that were added are noticed."""
+_FETCHED_AT_ONCE: Final = 1024 * 1024
+"""Bytes of each partition, and compressed: what they unpack to is held in memory."""
 _LONGEST_REBALANCE_SECONDS: Final = 300
 _LONGEST_LOST_SESSIONS: Final = 10
 """In session timeouts: how long the group may take to tell that a partition is another worker's."""
@@ -80,8 +82,7 @@ class StreamApp:
             TableManager=TableManager,
             agent_supervisor=CrashingSupervisor,
             table_standby_replicas=0,
-            consumer_max_fetch_size=1024
-            * 1024,  # of each partition, and compressed: what it unpacks to is held in memory
+            consumer_max_fetch_size=_FETCHED_AT_ONCE,
             consumer_metadata_max_age_ms=_METADATA_MS,
             worker_redirect_stdouts=False,
         )
