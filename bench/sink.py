@@ -28,8 +28,7 @@ from sinks import migrating
 from sinks.batches import Batch
 from sinks.day_partitions import DayPartitions
 from sinks.known_names import Name, names_of, store
-from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged
-from sinks.writing import Copies, copies_of
+from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Copies, Staged, copies_of
 
 _POLL_SECONDS: Final = 0.1
 _KEYS: Final = {

@@ -23,17 +23,15 @@ from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from sinks.erasures import LOCK, LOGIN, NAMES, SOMEBODY, TEXTS, How, read
 from sinks.known_names import MOST_CHARACTERS, Name, store
+from sinks.merging import MERGE_TO
 from sinks.owning import insist, owning
 from sinks.pseudonyms import pseudonym
 from sinks.quoting import forms_of, without
 from sinks.staging import FROM, NOQUEUE, TO, copy_text, read_rows, selected
-from sinks.writing import query
 
 _ROWS_AT_ONCE: Final = 500
 _LOCK_MS: Final = 2000
 _HELD: Final = "a sink holds what has to be changed, and does not go on: look after it, then run this again"
-
-_MERGE_TO: Final = query("merge_to")
 
 
 _is_address: Final = re.compile(r"(?:\"(?:[^\"\\]|\\.)+\"|\S+)@[^\s@]+").fullmatch
@@ -256,5 +254,5 @@ def _merge(cursor: Cursor, where: Composed, key: Sequence[Any], changes: dict[st
     cursor.execute(TO.create)
     text = copy_text(TO.columns, [msgspec.structs.replace(row, **changes)])
     cursor.copy_expert(TO.copy, io.BytesIO(text))
-    cursor.execute(_MERGE_TO)
+    cursor.execute(MERGE_TO)
     cursor.execute(SQL("DROP TABLE {}").format(Identifier(TO.table)))

@@ -18,10 +18,10 @@ from sinks import withholding
 from sinks.batches import Batch
 from sinks.erasures import LOCK
 from sinks.known_names import names_of, store
+from sinks.merging import MERGE_TO
 from sinks.owning import insist
 from sinks.pseudonyms import MADE, Pseudonyms
 from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Staged, copy_text, read_rows
-from sinks.writing import query
 
 _ROWS_AT_ONCE: Final = 2_000
 """Of a transaction: a sink that brings one of these rows waits that long."""
@@ -34,7 +34,6 @@ _BEGIN: Final = (
 _END: Final = "UPDATE pseudonymised SET done = greatest(done, %s)"
 
 _HELD: Final = "a sink holds what has to be rewritten, and does not go on: look after it, then run this again"
-_MERGE_TO: Final = query("merge_to")
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -177,7 +176,7 @@ class Day:
                 merge_deliveries(known, row)
         text = copy_text(table.staged.columns, list(batch.deliveries.values()))
         cursor.copy_expert(table.staged.copy, io.BytesIO(text))
-        cursor.execute(_MERGE_TO)
+        cursor.execute(MERGE_TO)
         _store_names(cursor, batch)
 
 

@@ -1,6 +1,7 @@
 """Rows as the text of a COPY: one line a row, in CSV that is nearly JSON, since the encoder of JSON is very fast."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo, Rejection
 from schemas.tls_sessions import TlsSession
+from sinks.batches import Batch
 
 _ENCODE_LINES: Final = msgspec.json.Encoder().encode_lines
 
@@ -20,6 +22,8 @@ _ENDS_AFTER_EMPTY_LIST: Final[_Ends] = (b",[]]\n[", b",{}\n")
 
 _CODED_TOGETHER: Final = 500
 """Rows: one with an odd value makes the others be written value by value too."""
+_COPIED_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes."""
 
 
 class Staged(msgspec.Struct, frozen=True):
@@ -62,6 +66,28 @@ TLS_SESSIONS: Final = _staged("tls_sessions", ("host", "pid", "at", "digest"), T
 
 TABLES: Final = (FROM, TO, NOQUEUE, TLS_SESSIONS)
 """All that hold mail, in the order in which rows are written."""
+
+
+Copies = Sequence[tuple[Staged, bytes]]
+"""The COPY texts of a batch."""
+
+
+def copies_of(batch: Batch) -> Copies:
+    """Return the COPY texts of *batch*. Raises ValueError for a text that no encoding has."""
+    rows: tuple[tuple[Staged, Mapping[Any, msgspec.Struct]], ...] = (
+        (FROM, batch.messages),
+        (TO, batch.deliveries),
+        (NOQUEUE, batch.rejections),
+        (TLS_SESSIONS, batch.sessions),
+    )
+    return [(staged, copy_text(staged.columns, list(found.values()))) for staged, found in rows if found]
+
+
+def stage(cursor: Cursor, copies: Copies) -> None:
+    """Copy the rows of a batch into the temporary tables."""
+    for staged, text in copies:
+        # In large pieces: for each one it waits until the thread that prepares the next batch lets go of the GIL.
+        cursor.copy_expert(staged.copy, io.BytesIO(text), _COPIED_AT_ONCE)
 
 
 def selected(column: str) -> Composed:

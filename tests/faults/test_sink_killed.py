@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 POINTS = ("before the merge", "before the commit", "amid the commit", "after the commit", "at the positions")
 DYING = """
 import os, random, signal, sys, threading
-from sinks import worker, writing
+from sinks import merging, writing
 
 point, left = sys.argv.pop(1), [int(sys.argv.pop(1))]
 
@@ -39,8 +39,8 @@ def lay(owner, method, before="", after=""):
         return result
     setattr(owner, method, now)
 
-lay(writing.Writer, "_merge", before="before the merge", after="before the commit")
-lay(writing.Writer, "_merge", after="amid the commit")
+lay(merging.Merging, "merge", before="before the merge", after="before the commit")
+lay(merging.Merging, "merge", after="amid the commit")
 lay(writing.Writer, "write", after="after the commit")
 lay(writing.Writer, "positions", before="at the positions")
 from journal_postfix.__main__ import main
