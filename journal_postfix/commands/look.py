@@ -101,10 +101,11 @@ def rejects(
 ) -> None:
     """Show what was refused (or held, …) in the SMTP dialogue, newest first.
 
-    That is mail without a queue id yet, and recipients refused of a message that had one (its other recipients
-    may have gone through). Without --since: the last 24 hours that the log has. Addresses and times are as in
-    [cyan]journal-postfix deliveries --help[/]. Actions: reject, milter-reject, proxy-reject, hangup, reject_warning,
-    warn, hold, milter-hold, discard, milter-discard. Exit code 0 also where nothing fits.
+    That is mail without a queue id yet, recipients refused of a message that had one (its other recipients may have
+    gone through), and messages refused as a whole, of which the log may name no recipient. Without --since: the last
+    24 hours that the log has. Addresses and times are as in [cyan]journal-postfix deliveries --help[/]. Actions:
+    reject, milter-reject, proxy-reject, hangup, reject_warning, warn, hold, milter-hold, discard, milter-discard; of
+    what had a queue id, reject, also where a milter did it. Exit code 0 also where nothing fits.
 
     [bold]Examples[/]
 

@@ -1,7 +1,8 @@
 """``rejects``: who was refused what, and why, newest first.
 
-Two kinds: mail that had no queue id yet (table ``noqueue``), and recipients refused of a message that had one
-(``delivery_to`` with status ``rejected``).
+Three kinds: mail that had no queue id yet (table ``noqueue``), recipients refused of a message that had one
+(``delivery_to`` with status ``rejected``), and messages refused as a whole by a line that names no recipient, as those
+about mail for several or too large mail are (``delivery_from.rejected_at``).
 """
 
 from datetime import datetime, timedelta
@@ -77,16 +78,47 @@ SELECT t.last_attempt_at AS at, t.host, t.service, 'reject' AS action,
   LEFT JOIN delivery_from f ON f.arrived_at = t.arrived_at AND f.queue_id = t.queue_id AND f.host = t.host
  WHERE t.status = 'rejected' AND {} ORDER BY t.last_attempt_at DESC{}"""
 
+# A recipient's row of the same stage tells of the same refusal; one of RCPT is a refusal of its own.
+_AS_A_WHOLE: Final = """
+SELECT f.rejected_at AS at, f.host, f.service, 'reject' AS action, f.reject_stage AS stage, f.client_name,
+       f.client_address, substring(f.reject_reply FROM '^[245][0-9][0-9](?![0-9])')::bigint AS code,
+       substring(f.reject_reply FROM '^(?:[245][0-9][0-9] )?([245][.][0-9]{{1,3}}[.][0-9]{{1,3}})(?![0-9])') AS dsn,
+       f.reject_reply AS reply, f.sender, NULL::text AS recipient, f.protocol, f.helo, f.sasl_username,
+       f.reject_reason AS reason, f.queue_id
+  FROM delivery_from f
+ WHERE f.rejected_at IS NOT NULL AND {} AND NOT EXISTS (
+           SELECT FROM delivery_to t
+            WHERE t.arrived_at = f.arrived_at AND t.queue_id = f.queue_id AND t.host = f.host
+              AND t.status = 'rejected' AND coalesce(t.stage = f.reject_stage, true)
+       ) ORDER BY f.rejected_at DESC{}"""
+
+# The newest of each kind. A wrong clock's future counts only without others.
+_NEWEST: Final = """
+SELECT greatest(
+    (SELECT at FROM noqueue WHERE at < {before} ORDER BY at DESC LIMIT 1),
+    (SELECT last_attempt_at FROM delivery_to WHERE status = 'rejected' AND arrived_at < {before}
+     ORDER BY arrived_at DESC LIMIT 1)
+)"""
+# They are looked for among what is newer than the others: where there is none, all would be read for nothing.
+_NEWEST_AS_A_WHOLE: Final = """
+SELECT max(rejected_at) FROM delivery_from
+WHERE rejected_at IS NOT NULL AND arrived_at < {before} AND arrived_at >= coalesce(%s::timestamptz, '-infinity')"""
+_BEFORE: Final = ("now() + interval '1 hour'", "'infinity'")
+
 
 def newest(connection: "Connection") -> datetime | None:
     """Return when the newest rejection was, None without any."""
+    last: datetime | None = None
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT greatest((SELECT at FROM noqueue ORDER BY at DESC LIMIT 1),"
-            " (SELECT last_attempt_at FROM delivery_to WHERE status = 'rejected' ORDER BY arrived_at DESC LIMIT 1))"
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
+        for before in _BEFORE:
+            cursor.execute(_NEWEST.format(before=before))
+            [(last,)] = cursor.fetchall()
+            cursor.execute(_NEWEST_AS_A_WHOLE.format(before=before), (last,))
+            [(whole,)] = cursor.fetchall()
+            last = max(filter(None, (last, whole)), default=None)
+            if last is not None:
+                break
+    return last
 
 
 def search(connection: "Connection", wanted: RejectSearch) -> "Iterator[Record]":
@@ -101,6 +133,8 @@ def query(wanted: RejectSearch, newest_rejection: datetime | None) -> Condition:
         since = (min(newest_rejection, wanted.until) if wanted.until else newest_rejection) - DEFAULT_WINDOW
     limit = condition(" LIMIT %s", wanted.limit) if wanted.limit else condition("")
     parts = [_part(_WITH_ID, _with_id(wanted, since), limit)]
+    if wanted.recipient is None:
+        parts.append(_part(_AS_A_WHOLE, _as_a_whole(wanted, since), limit))
     if wanted.queue_id is None:
         parts.append(_part(_WITHOUT_ID, _without_id(wanted, since), limit))
     every = joined(parts, ") UNION ALL (")
@@ -124,10 +158,20 @@ def _without_id(wanted: RejectSearch, since: datetime | None) -> list[Condition]
 
 
 def _with_id(wanted: RejectSearch, since: datetime | None) -> list[Condition]:
-    where = _between("t.last_attempt_at", since, wanted.until)
+    return _of_messages(wanted, since, "t.last_attempt_at", "t.arrived_at", recipient="t.recipient")
+
+
+def _as_a_whole(wanted: RejectSearch, since: datetime | None) -> list[Condition]:
+    return _of_messages(wanted, since, "f.rejected_at", "f.arrived_at", recipient="")
+
+
+def _of_messages(
+    wanted: RejectSearch, since: datetime | None, at: str, arrived_at: str, *, recipient: str
+) -> list[Condition]:
+    where = _between(at, since, wanted.until)
     # Bounds on the key too: they leave out partitions.
-    where += _between("t.arrived_at", since - _SESSION if since else None, wanted.until)
-    where += _who(wanted, sender="f.sender", recipient="t.recipient", client="f.")
+    where += _between(arrived_at, since - _SESSION if since else None, wanted.until)
+    where += _who(wanted, sender="f.sender", recipient=recipient, client="f.")
     if wanted.queue_id is not None:
         where.append(condition("f.queue_id = %s", wanted.queue_id.strip()))
     if wanted.action and "reject" not in statuses(wanted.action):

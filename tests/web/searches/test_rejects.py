@@ -80,3 +80,45 @@ def test_a_record_has_the_fields_of_the_interface(reading: "Connection") -> None
 def test_what_is_not_said_is_unknown(reading: "Connection") -> None:
     [whole] = search(reading, RejectSearch(queue_id="D4"))
     assert (whole["code"], whole["dsn"], whole["stage"]) == (None, None, "DATA")
+
+
+def test_a_message_refused_as_a_whole_is_among_them_though_the_line_names_no_recipient(
+    reading: "Connection", mail: Any
+) -> None:
+    """Postfix logs no recipient at DATA where there are several, and none of mail that is too large."""
+    mail.message(
+        "E5", -20, rejected_at=-10, sender="eve@example.org", client_address="192.0.2.9", reject_stage="DATA",
+        reject_reply="550 5.7.1 not from you", reject_reason="policy",
+    )  # fmt: skip
+    mail.message("F6", -9, rejected_at=-5, reject_stage="END-OF-MESSAGE", reject_reply="queue file size limit exceeded")
+    mail.delivery("F6", "unknown@example.net", "rejected", -9, stage="RCPT")
+    mail.message("G7", -4, rejected_at=-4, reject_stage="DATA", reject_reply="554 5.7.1 no")
+    mail.delivery("G7", "g@example.net", "rejected", -4, stage="DATA", reply="554 5.7.1 no")
+    mail.message("H8", -3 * DAY, rejected_at=-3 * DAY, sender="eve@example.org", reject_stage="DATA", reject_reply="4")
+    of_messages = [(record["queue_id"], record["recipient"]) for record in search(reading, RejectSearch())]
+    assert of_messages == [("G7", "g@example.net"), ("F6", None), ("F6", "unknown@example.net"), ("E5", None)]
+    [record] = search(reading, RejectSearch(sender="eve@example.org"))
+    assert tuple(record) == FIELDS
+    assert (record["at"], record["action"], record["stage"]) == (NOON - timedelta(seconds=10), "reject", "DATA")
+    assert (record["code"], record["dsn"], record["reason"]) == (550, "5.7.1", "policy")
+    for wanted, expected in (
+        ({"client": "192.0.2.9"}, ["E5"]),
+        ({"recipient": "@example.net", "queue_id": "F6"}, ["F6"]),
+        ({"queue_id": "H8"}, ["H8"]),
+        ({"action": ("milter-reject",)}, []),
+        ({"sender": "eve@example.org", "until": NOON - timedelta(days=2.5)}, ["H8"]),
+    ):
+        assert [record["queue_id"] for record in search(reading, RejectSearch(**wanted))] == expected
+
+
+@pytest.mark.parametrize("kind", ["whole", "recipient", "without an id"])
+def test_a_host_with_a_wrong_clock_does_not_hide_the_others(reading: "Connection", mail: Any, kind: str) -> None:
+    for name, after in (("NOW", -400 * DAY), ("FUTURE", 4000 * DAY)):
+        if kind == "whole":
+            mail.message(name, after, rejected_at=after, reject_stage="DATA", reject_reply=name)
+        elif kind == "recipient":
+            mail.message(name, after)
+            mail.delivery(name, "x@example.net", "rejected", after, reply=name)
+        else:
+            mail.rejection("x@example.net", after, reply=name)
+    assert [record["reply"] for record in search(reading, RejectSearch())] == ["FUTURE", "NOW"]
