@@ -83,7 +83,8 @@ def deliveries(
         found = _Limited(delivery_search.search(connection, asked), limit)
         shown = _print(found, output, delivery_search.FIELDS, lambda rows, width: delivery_lines(rows, width, now))
         if not shown and output == "table":
-            _nothing("No delivery", asked, delivery_search.newest(connection))
+            others = reject_search.newest(connection)
+            _nothing("No delivery", asked, delivery_search.newest(connection), others)
 
 
 def rejects(
@@ -122,7 +123,8 @@ def rejects(
         found = _Limited(reject_search.search(connection, asked), limit)
         shown = _print(found, output, reject_search.FIELDS, lambda rows, width: reject_lines(rows, width, now))
         if not shown and output == "table":
-            _nothing("No rejection", asked, reject_search.newest(connection))
+            others = delivery_search.newest(connection)
+            _nothing("No rejection", asked, reject_search.newest(connection), others)
 
 
 def trace(
@@ -218,11 +220,18 @@ def _print(
 
 
 def _nothing(
-    what: str, asked: delivery_search.DeliverySearch | reject_search.RejectSearch, newest: datetime | None
+    what: str,
+    asked: delivery_search.DeliverySearch | reject_search.RejectSearch,
+    newest: datetime | None,
+    others: datetime | None,
 ) -> None:
-    """Say that nothing fits, and what may be the matter: only the default window hides anything."""
+    """Say that nothing fits, and what may be the matter: only the default window hides anything.
+
+    *newest* is of the kind that was looked for, *others* of the other one: mail and rejections.
+    """
     if newest is None:
-        _tell("The database holds nothing yet: journal-postfix up --logfile FILE")
+        everything = "The database holds nothing yet: journal-postfix up --logfile FILE"
+        _tell(everything if others is None else f"{what} is known at all.")
         return
     words = [f"{what} fits."]
     ids = (asked.queue_id, getattr(asked, "message_id", None))

@@ -89,6 +89,25 @@ def test_no_earlier_date_is_proposed_to_a_search_that_looked_there(mail: Any, ar
     assert " fits." in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("there", "command", "said"),
+    [
+        ("mail", "rejects", "No rejection is known at all."),
+        ("rejections", "deliveries", "No delivery is known at all."),
+        ("nothing", "rejects", "The database holds nothing yet"),
+        ("nothing", "deliveries", "The database holds nothing yet"),
+    ],
+)
+def test_a_database_is_called_empty_only_where_it_is(mail: Any, there: str, command: str, said: str) -> None:
+    if there == "mail":
+        mail.both("A1", "bob@example.net")
+    elif there == "rejections":
+        mail.rejection("bob@example.net")
+    result = run(command)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith(said)
+
+
 @pytest.mark.parametrize("output", ["table", "jsonl", "csv"])
 @pytest.mark.parametrize("command", ["deliveries", "rejects"])
 @pytest.mark.parametrize(("limit", "rows", "more"), [("2", 2, 1), ("3", 3, 0), ("0", 3, 0)])
