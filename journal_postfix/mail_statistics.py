@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.errors import ConfigurationError
-from web.searches import offenders, statistics
-from web.searches.deliveries import newest
+from web.searches import deliveries, offenders, rejects, statistics
 from web.searches.records import Record, time_text
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def read_statistics(
     connection: "Connection", since: datetime | None, until: datetime | None, host: str | None = None, limit: int = 10
 ) -> MailStatistics:
     """Return the statistics of a window, by default the last 24 hours that the log has; *limit* of each list."""
-    last = until or newest(connection) or datetime.now(UTC)
+    last = until or _last(connection, since)
     window = statistics.window(since or last - _DEFAULT, last, host)
     step: statistics.Step = "hour" if window.until - window.since <= _MOST_HOURS else "day"
     return MailStatistics(
@@ -57,6 +56,15 @@ def read_statistics(
         reject_reasons=statistics.reject_reasons(connection, window, limit),
         refused_clients=offenders.refused_clients(connection, window, limit),
     )
+
+
+def _last(connection: "Connection", since: datetime | None) -> datetime:
+    """Return where a window that names no end has it: at the newest mail or rejection, or now without any."""
+    # While all is refused there is no newer mail.
+    newest = max(filter(None, (deliveries.newest(connection), rejects.newest(connection))), default=None)
+    if newest is None or (since is not None and newest < since):
+        return datetime.now(UTC)
+    return newest + timedelta(microseconds=1)  # a window's end is not in it
 
 
 _IS_SEEN: Final = """

@@ -24,10 +24,13 @@ def connect(database: DatabaseSettings) -> Connection:
 
 @contextmanager
 def searching(database: DatabaseSettings) -> Iterator[Connection]:
-    """Give a connection that only reads, and say what its errors in the block mean. Raises JournalPostfixError."""
+    """Give a connection that only reads, and say what its errors in the block mean. Raises JournalPostfixError.
+
+    All queries of a transaction see the same moment: the parts of an answer agree, whatever sinks write meanwhile.
+    """
     connection = connect(database)
     try:
-        connection.set_session(readonly=True)
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         yield connection
     except psycopg2.Error as error:
         raise explained(error, database) from None

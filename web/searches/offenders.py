@@ -94,12 +94,14 @@ FROM unnest(%(names)s::text[]) AS top (name)
 CROSS JOIN LATERAL (
     SELECT status, arrived_at, reason, reply, relay
     FROM delivery_to
-    WHERE {domain} = top.name AND counted_trouble(status, NULL) IS NOT NULL
+    WHERE {domain} {is_name} AND counted_trouble(status, NULL) IS NOT NULL
         AND arrived_at >= %(since)s AND arrived_at < %(until)s
     ORDER BY arrived_at DESC
     LIMIT 1
 ) AS t
 """.replace("{domain}", domain_of("recipient"))
+_OF_A_DOMAIN: Final = _NEWEST_FAILURES.replace("{is_name}", "= top.name")
+_OF_NO_DOMAIN: Final = _NEWEST_FAILURES.replace("{is_name}", "IS NULL")
 _SLOW: Final = """
 SELECT domain, sum(deliveries)::bigint AS slow, (sum(delay_ms) / sum(deliveries) / 1000)::float8
 FROM ({trouble}) AS counted
@@ -147,7 +149,8 @@ CROSS JOIN LATERAL (
 def failing_domains(connection: "Connection", asked: Window, limit: int = 10) -> list[FailingDomain]:
     """Return the destinations where most deliveries failed, the worst first, with what was said there last."""
     top = _rows(connection, _FAILING, asked, limit)
-    newest = _newest(connection, _NEWEST_FAILURES, asked, [domain for domain, *_ in top])
+    newest = _newest(connection, _OF_A_DOMAIN, asked, [domain for domain, *_ in top if domain])
+    newest |= _newest(connection, _OF_NO_DOMAIN, asked, [domain for domain, *_ in top if not domain])
     return [FailingDomain(domain, *numbers, *newest.get(domain, ())) for domain, *numbers in top]
 
 

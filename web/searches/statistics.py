@@ -3,8 +3,7 @@
 They are read from counts that the database keeps (``sinks/migrations/0012_statistics.sql``), by the hour of arrival: a
 window is widened to whole hours of UTC. Effective statuses are those of ``deliveries``, but for this: mail of which no
 attempt was seen yet is not counted; mail that an access table held or discarded before it had a queue id counts as
-cancelled; a message refused, discarded or cancelled as a whole counts as one, though some of its recipients may have
-rows of their own.
+cancelled.
 """
 
 from collections.abc import Mapping
@@ -209,7 +208,7 @@ FROM (
         CASE WHEN fate = 'rejected' THEN messages ELSE 0 END AS refused
     FROM message_counts
     UNION ALL
-    SELECT hour, host, 0, 0, CASE WHEN status IN ('sent', 'discarded') THEN deliveries ELSE 0 END,
+    SELECT hour, host, 0, 0, CASE WHEN status = 'sent' THEN deliveries ELSE 0 END,
         CASE WHEN status NOT IN (
             'sent', 'discarded', 'bounced', 'rejected', 'deliverable', 'undeliverable'
         ) THEN deliveries ELSE 0 END,

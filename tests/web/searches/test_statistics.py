@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from journal_postfix import mail_statistics
+from journal_postfix.mail_statistics import read_statistics
 from web.searches import offenders, statistics
 from web.searches.deliveries import DeliverySearch, search
 from web.searches.offenders import whole_days
@@ -68,9 +70,66 @@ def test_volume_is_counted_by_hour_and_host(mail: Any, reading: Any) -> None:
     days = statistics.series(reading, DAY, "day")
     assert [moment.messages for moment in days] == [0, 17, 0]
     assert [(one.host, one.messages, one.sent) for one in statistics.hosts(reading, DAY)] == [
-        ("mx1", 16, 7), ("mx2", 1, 1)
+        ("mx1", 16, 6), ("mx2", 1, 1)
     ]  # fmt: skip
     assert statistics.totals(reading, window(DAY.since, DAY.until, "mx2")).messages == 1
+
+
+def test_sums_by_host_and_over_time_are_those_of_the_whole(mail: Any, reading: Any) -> None:
+    some_mail(mail)
+    mail.rejection("x@y.test", after=2 * HOUR, host="mx2")
+    found = read_statistics(reading, DAY.since, DAY.until)
+    totals = found.totals
+    # As logged: all of them were deferred, but for HELD2, which has no recipient.
+    stopped = sum(totals.deliveries[status] for status in ("expired", "deleted", "held"))
+    expected = (
+        totals.messages, totals.bytes, totals.deliveries["sent"], totals.deliveries["deferred"] + stopped - 1,
+        totals.deliveries["bounced"], totals.refused,
+    )  # fmt: skip
+    for parts in (found.hosts, found.series):
+        sums = [(m.messages, m.bytes, m.sent, m.deferred, m.bounced, m.refused) for m in parts]
+        assert tuple(map(sum, zip(*sums, strict=True))) == expected
+    assert sum(reason.count for reason in found.reject_reasons if reason.action == "reject") == totals.refused
+
+
+def test_all_figures_are_of_one_moment_though_sinks_write_meanwhile(
+    mail: Any, reading: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail.both("A1", "a@one.test", after=1)
+    totals = statistics.totals
+
+    def slow(*arguments: Any) -> statistics.Totals:
+        found = totals(*arguments)
+        mail.both("B2", "b@one.test", after=2)
+        return found
+
+    monkeypatch.setattr(mail_statistics.statistics, "totals", slow)
+    found = read_statistics(reading, None, None)
+    assert (found.totals.messages, found.hosts[0].messages, found.series[-1].messages) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["whole", "recipient", "without an id"])
+def test_the_last_day_that_the_log_has_ends_with_its_newest_rejection_too(mail: Any, reading: Any, kind: str) -> None:
+    """While everything is refused, by a policy server that is down for example, no mail is newer."""
+    mail.both("A1", "a@one.test")
+    later = 30 * HOUR
+    if kind == "whole":
+        mail.message("B2", later, rejected_at=later, queued_at=None)
+    elif kind == "recipient":
+        mail.message("B2", later)
+        mail.delivery("B2", "x@y.test", "rejected", later)
+    else:
+        mail.rejection("x@y.test", after=later)
+    found = read_statistics(reading, None, None)
+    assert (found.until, found.totals.refused) == (NOON + timedelta(hours=31), 1)
+
+
+def test_a_window_that_begins_after_the_newest_mail_ends_now(mail: Any, reading: Any) -> None:
+    mail.both("A1", "a@one.test")
+    now = datetime.now(UTC)
+    found = read_statistics(reading, now - timedelta(hours=2), None)
+    assert now - timedelta(seconds=1) < found.until <= now + timedelta(hours=1, seconds=9)
+    assert found.totals.messages == 0
 
 
 def test_delays_are_those_of_what_was_sent(mail: Any, reading: Any) -> None:
@@ -89,6 +148,14 @@ def test_destinations_that_fail_come_with_what_they_said_last(mail: Any, reading
     assert (two.domain, two.deferred, two.bounced) == ("two.test", 2, 1)
     assert (two.status, two.reply, two.reason) == ("deferred", "452 full", "mailbox-full")
     assert offenders.failing_domains(reading, DAY, limit=1) == [three]
+
+
+def test_recipients_without_a_domain_come_with_what_was_said_last_too(mail: Any, reading: Any) -> None:
+    mail.message("LOCAL")
+    mail.delivery("LOCAL", "root", "bounced", reply="unknown user", reason="unknown-user")
+    mail.delivery("OTHER", "a@two.test", "bounced", 1, reply="550 no", reason="policy")
+    found = {one.domain: (one.bounced, one.reason, one.reply) for one in offenders.failing_domains(reading, DAY)}
+    assert found == {"": (1, "unknown-user", "unknown user"), "two.test": (1, "policy", "550 no")}
 
 
 def test_what_was_said_last_may_have_been_days_ago(mail: Any, reading: Any) -> None:
