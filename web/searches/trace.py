@@ -25,7 +25,7 @@ MOST_FOUND: Final = 5
 """Messages that a word stands for: the newest."""
 MOST_HOPS: Final = 25
 MOST_DELIVERIES: Final = 50
-"""Deliveries shown of one message."""
+"""Deliveries shown of one message: those to an address that was asked for first, then those that were not sent."""
 
 _AROUND: Final = timedelta(minutes=10)
 """How far two hosts' clocks and queues may be apart for ``queued as``."""
@@ -52,6 +52,7 @@ class Way(msgspec.Struct, frozen=True):
 
 def trace(connection: "Connection", word: str) -> Way:
     """Return the hops of the messages that *word* (queue id, message-id or address) names, in the order of time."""
+    addresses = spellings(_inner(word))
     found = _find(connection, word)
     waiting = [(Link(key, ""), "") for key in found[:MOST_FOUND]]
     hops: dict[Key, Hop] = {}
@@ -63,7 +64,7 @@ def trace(connection: "Connection", word: str) -> Way:
         if len(hops) == MOST_HOPS:
             more_hops = True
             continue
-        hop = _load(connection, link, linked_from)
+        hop = _load(connection, link, linked_from, addresses)
         hops[link.key] = hop
         waiting.extend((following, hop.message["queue_id"]) for following in _links(connection, hop))
     in_order = sorted(hops.values(), key=lambda hop: (hop.message["arrived_at"], hop.message["queue_id"]))
@@ -88,7 +89,7 @@ _WINDOW: Final = (
 
 def _find(connection: "Connection", word: str) -> list[Key]:
     """Return the newest messages that *word* names, one more than `MOST_FOUND` at most: then there are more."""
-    inner = word.strip().removeprefix("<").removesuffix(">")
+    inner = _inner(word)
     parameters = {"word": word.strip(), "message_id": inner, "addresses": spellings(inner)}
     newest_first = f"ORDER BY arrived_at DESC LIMIT {MOST_FOUND + 1}"
     keys: set[Key] = set()
@@ -103,7 +104,11 @@ def _find(connection: "Connection", word: str) -> list[Key]:
     return sorted(keys, reverse=True)[: MOST_FOUND + 1]
 
 
-def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
+def _inner(word: str) -> str:
+    return word.strip().removeprefix("<").removesuffix(">")
+
+
+def _load(connection: "Connection", link: Link, linked_from: str, addresses: Sequence[str]) -> Hop:
     arrived_at, queue_id, host = link.key
     messages = _rows(
         connection,
@@ -124,10 +129,12 @@ def _load(connection: "Connection", link: Link, linked_from: str) -> Hop:
         " FROM delivery_to t"
         " LEFT JOIN delivery_rows(%s, %s) d ON d.queue_id = t.queue_id AND d.host = t.host"
         " AND d.recipient = t.recipient AND coalesce(d.orig_recipient, '') = t.orig_recipient"
-        " WHERE t.arrived_at = %s AND t.queue_id = %s AND t.host = %s ORDER BY t.recipient, t.orig_recipient"
-        " LIMIT %s",
-        (arrived_at, arrived_at, *link.key, MOST_DELIVERIES),
+        " WHERE t.arrived_at = %s AND t.queue_id = %s AND t.host = %s"
+        " ORDER BY t.recipient <> ALL(%s) AND t.orig_recipient <> ALL(%s), t.status = 'sent',"
+        " t.recipient, t.orig_recipient LIMIT %s",
+        (arrived_at, arrived_at, *link.key, addresses, addresses, MOST_DELIVERIES),
     )
+    deliveries.sort(key=lambda row: (row["recipient"], row["orig_recipient"]))
     in_all = deliveries[0]["deliveries_in_all"] if deliveries else 0
     message = dict(messages[0]) if messages else unseen
     status = message.pop("message_status")

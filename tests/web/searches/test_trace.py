@@ -72,6 +72,18 @@ def test_a_recipient_is_found_by_what_it_was_before_aliases_and_by_a_name_alone(
     assert ids(reading, word) == ["A1"]
 
 
+@pytest.mark.parametrize("word", ["zoe@example.net", "Zoe@example.net", "alias@example.net", "A1"])
+def test_of_very_many_recipients_those_that_matter_are_shown(reading: "Connection", mail: Any, word: str) -> None:
+    mail.message("A1")
+    for number in range(MOST_DELIVERIES + 10):
+        mail.delivery("A1", f"u{number:03}@example.net")
+    mail.delivery("A1", "zoe@example.net", "sent" if "@" in word else "bounced", orig_recipient="alias@example.net")
+    [hop] = trace(reading, word).hops
+    shown = [delivery["recipient"] for delivery in hop.deliveries]
+    assert (len(shown), hop.more) == (MOST_DELIVERIES, 11)
+    assert shown == [f"u{number:03}@example.net" for number in range(MOST_DELIVERIES - 1)] + ["zoe@example.net"]
+
+
 def test_a_name_alone_that_is_a_queue_id_too_is_the_queue_id(reading: "Connection", mail: Any) -> None:
     mail.both("ABBA", "bob@example.net")
     mail.both("B2", "ABBA")
