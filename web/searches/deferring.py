@@ -14,12 +14,18 @@ MOST_DELIVERIES: Final = 2000
 """Deferred deliveries that are looked at, the newest: more would take longer and say the same."""
 _MOST_REPLY: Final = 300
 
-# The index of what was not sent gives the newest; OFFSET 0 keeps the look at each message's end a look-up by its key.
-_DEFERRING: Final = """
-WITH newest AS (
+# The index of what was not sent gives the newest of a status; OFFSET 0 keeps the look at each message's end a look-up by
+# its key. SOFTBOUNCE is what is deferred by soft_bounce = yes.
+_NEWEST: Final = """
     SELECT arrived_at, queue_id, host, recipient, reason, reply, dsn, last_attempt_at, attempts
     FROM delivery_to
-    WHERE status = 'deferred' AND arrived_at >= %(since)s AND arrived_at < %(until)s
+    WHERE status = '{status}' AND arrived_at >= %(since)s AND arrived_at < %(until)s
+    ORDER BY arrived_at DESC
+    LIMIT %(most)s
+"""
+_DEFERRING: Final = """
+WITH newest AS (
+    SELECT * FROM ({deferred}) AS d UNION ALL SELECT * FROM ({softly_bounced}) AS b
     ORDER BY arrived_at DESC
     LIMIT %(most)s
 )
@@ -35,14 +41,21 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS ends
     FROM delivery_from AS f
     WHERE f.arrived_at = newest.arrived_at AND f.queue_id = newest.queue_id AND f.host = newest.host
-        AND (f.expired_at IS NOT NULL OR f.deleted_at IS NOT NULL OR f.cancelled_at IS NOT NULL)
+        AND (
+            f.expired_at IS NOT NULL OR f.deleted_at IS NOT NULL OR f.cancelled_at IS NOT NULL
+            OR (f.held_at IS NOT NULL AND f.removed_at IS NULL AND (f.released_at IS NULL OR f.held_at > f.released_at))
+        )
     OFFSET 0
 ) AS ended
 WHERE ended.ends = 0
 GROUP BY 1, 2
 ORDER BY deliveries DESC, last_attempt_at DESC, domain, reason
 LIMIT %(groups)s
-""".replace("{domain}", domain_of("recipient"))
+""".format(
+    deferred=_NEWEST.format(status="deferred"),
+    softly_bounced=_NEWEST.format(status="SOFTBOUNCE"),
+    domain=domain_of("recipient"),
+)
 
 
 class Deferral(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,10 +37,16 @@ def test_a_group_has_the_reply_of_its_latest_attempt_and_the_sum_of_attempts(mai
     assert len(group.reply) == 300
 
 
-@pytest.mark.parametrize("end", ["expired_at", "deleted_at", "cancelled_at"])
-def test_what_is_not_in_the_queue_any_more_is_not_deferred(mail: Mail, reading: Any, end: str) -> None:
+@pytest.mark.parametrize("end", ["expired_at", "deleted_at", "cancelled_at", "held_at"])
+def test_what_is_not_tried_any_more_is_not_deferred(mail: Mail, reading: Any, end: str) -> None:
     mail.both("A0", "a@down.test", "deferred", **{end: 60.0})
     assert deferring(reading, SINCE, UNTIL) == []
+
+
+def test_what_is_released_and_what_bounces_softly_is_tried_again(mail: Mail, reading: Any) -> None:
+    mail.both("A0", "a@down.test", "deferred", held_at=1.0, released_at=2.0)
+    mail.both("A1", "b@down.test", "SOFTBOUNCE")
+    assert [(d.domain, d.deliveries) for d in deferring(reading, SINCE, UNTIL)] == [("down.test", 2)]
 
 
 def test_mail_of_before_or_after_is_left_out(mail: Mail, reading: Any) -> None:
