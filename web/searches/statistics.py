@@ -167,12 +167,14 @@ def totals(connection: "Connection", asked: Window) -> Totals:
         add(fate, fates.get(fate, (0, 0))[0])
     stopped = {fate: fates[fate][0] for fate in _STOPPING if fate in fates}
     exact = sum(stopped.values()) <= MOST_STOPPED
-    for fate, status, number in _stopped(connection, asked) if exact else ((f, "", n) for f, n in stopped.items()):
+    # Too many: where so many are held, a filter had them held before any was tried.
+    guessed = [(fate, None if fate == "held" else "deferred", number) for fate, number in stopped.items()]
+    for fate, status, number in _stopped(connection, asked) if exact else guessed:
         if status is None:
             add(fate, number)
         elif status not in _FINAL:
             add(fate, number)
-            add("deferred", -number)
+            add("deferred", -min(number, statuses.get("deferred", 0)))
     [(refused,)] = _rows(connection, _REFUSED, asked)
     sent = next((list(map(int, row[2:])) for row in logged if row[0] == "sent"), [0] * (2 + len(_WITHIN)))
     return Totals(

@@ -230,3 +230,16 @@ def test_of_very_many_stopped_messages_each_counts_as_one_delivery(
         mail.delivery(name, "b@one.test", "deferred")
     totals = statistics.totals(reading, DAY)
     assert (totals.exact, totals.deliveries) == (False, {"expired": 2, "deferred": 2})
+
+
+def test_very_many_messages_that_were_stopped_untried_make_no_number_negative(
+    mail: Any, reading: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some filters have every message held, and take it from there."""
+    monkeypatch.setattr(statistics, "MOST_STOPPED", 1)
+    for name in ("H1", "H2", "H3"):
+        mail.message(name, held_at=5.0)
+    mail.both("E1", "a@one.test", "deferred", expired_at=5.0)
+    mail.message("E2", expired_at=5.0)
+    totals = statistics.totals(reading, DAY)
+    assert (totals.exact, totals.deliveries) == (False, {"expired": 2, "held": 3})
