@@ -34,6 +34,7 @@ from journal_postfix.rendering.mail_tables import delivery_lines, reject_lines
 from schemas.settings import Settings
 from web.searches import deliveries as delivery_search
 from web.searches import rejects as reject_search
+from web.searches.addresses import asked as asked_address
 from web.searches.database import searching
 from web.searches.records import Record, csv_lines, json_line
 from web.searches.status_conditions import STATUSES
@@ -241,6 +242,9 @@ def _nothing(
         words.append(f"The newest is of {moment}{'; --since DATE looks further back' if looks else ''}.")
     if asked.client is not None and "*" in asked.client:
         words.append("A client's pattern is one of names, not of addresses.")
+    mail = isinstance(asked, delivery_search.DeliverySearch)
+    if mail and asked.recipient is not None and asked_address(asked.recipient).kind != "whole":
+        words.append("A recipient's domain or pattern is looked for as it is after aliases.")
     _tell(" ".join(words))
 
 

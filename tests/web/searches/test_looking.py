@@ -58,6 +58,8 @@ def test_every_command_tells_the_same_of_a_mail(mail: Any, command: tuple[str, .
         (("deliveries", "--sender", "nobody@example.org"), 0, "--since DATE looks further back"),
         (("deliveries", "--sender", "x@y", "--since", "2027-01-01"), 0, "--since DATE looks further back"),
         (("deliveries", "--client", "127.0.0.*"), 0, "not of addresses"),
+        (("deliveries", "--recipient", "@alias.example"), 0, "after aliases"),
+        (("deliveries", "--recipient", "*@alias.example"), 0, "after aliases"),
         (("rejects", "--status", "hold"), 0, "--since DATE looks further back"),
     ],
 )
