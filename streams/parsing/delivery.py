@@ -59,8 +59,11 @@ def seconds(text: str) -> float | None:
 _REST: Final = (
     r", relay=([^,]*+(?:,(?! conn_use=| delay=)[^,]*+)*)(?:, conn_use=(\d{1,9}))?, delay=([\d.]++)"
     r"(?:, delays=([\d./]++))?(?:, tls=([^, ]++))?"
-    r"(?:, dsn=([\d.]++))?, status=([\w-]++)(?: \((.*+))?"
+    r"(?:, dsn=([\d.]++))?, status=(undeliverable(?=-but)|[\w-]++(?= )|(?:sent|deferred|bounced|(?:un)?deliverable)$)"
+    r"(?:-but-not-cached)?(?: \((.*+))?"
 )
+"""A status at the end of the line may be cut: only one that is known counts there. And what a probe finds is the same
+whether it is cached (``global/verify.c``) or not."""
 
 DELIVERY = fact(
     "delivery",

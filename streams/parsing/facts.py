@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-PARSER: Final = 4
+PARSER: Final = 5
 """Version of the parser, written into every row: raised whenever a line is read in another way than before."""
 
 

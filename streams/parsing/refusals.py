@@ -16,11 +16,12 @@ from streams.parsing.tokens import CLIENT, CLOSED_ADDRESS, MAX_TEXT, address, cl
 _head = re.compile(rf"([A-Z][A-Z-]*+(?: content)?)(?: from {CLIENT})?: ").match
 _MOST_PLACES: Final = 16
 """Places that are looked at for the fields' beginning: a text full of fakes must not take long."""
-_field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<)|$)")
+_field_follows = re.compile(r";(?: (?=from=<|to=<|proto=|helo=<|[a-z]{0,5}=?$)|$)")
 _fields = re.compile(
     rf"(?:from=<{CLOSED_ADDRESS}>,? ?)?(?:to=<{CLOSED_ADDRESS}>,? ?)?(?:proto=([^ ,:]*+),? ?)?(.*+)", re.DOTALL
 ).match
 _cut_address = re.compile(r"(?:from|to)=<[^<>]*+").fullmatch
+_FIELDS: Final = ("from=<", "to=<", "proto=", "helo=<", "sasl_method=", "sasl_username=", "sasl_sender=")
 _sasl = re.compile(r" sasl_(method|username|sender)=")
 _REFUSE_ALL: Final = frozenset({"MAIL", "DATA", "DATA content", "BDAT", "BDAT content", "END-OF-MESSAGE"})
 """Stages at which smtpd refuses a message for all its recipients."""
@@ -70,11 +71,17 @@ def read_envelope(text: str, *, any_helo: bool = False) -> Envelope | None:
             username = username[1:-1]  # so in lines about milters and proxies
     elif tail.startswith(": "):
         rest = tail[2:]
-    elif tail and _cut_address(tail) is None:
+    elif tail and not _is_cut(tail):
         return None
     return Envelope(
         sender and address(sender), recipient and address(recipient), protocol and protocol[:16], helo, username, rest
     )
+
+
+def _is_cut(tail: str) -> bool:
+    """Tell whether *tail* is the beginning of a field, where the log ends."""
+    field = tail.removeprefix(" ")
+    return _cut_address(field) is not None or any(name.startswith(field) for name in _FIELDS)
 
 
 def _split_helo(text: str) -> tuple[str | None, str]:

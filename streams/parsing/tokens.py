@@ -17,16 +17,21 @@ MAX_TEXT: Final = 2000
 MAX_ID: Final = 512
 
 
-def _address(ends: str, unpaired: str) -> str:
-    """Return the pattern of an address that *ends* end; *unpaired* stands before the form for an unpaired quote."""
-    other = rf'[^"{ends}\\]*+'
-    return rf'({other}(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|\\.){other})*|{unpaired}[^{ends}]*+)'
+def _address(ends: str, unquoted: str, *, behind: str) -> str:
+    """Return the pattern of an address that *ends* end, before what *behind* says.
+
+    Postfix quotes a local part as a whole, from 3.5 on and unless told otherwise: then it may hold anything. One
+    without quotes, before which *unquoted* stands, may hold a ``>`` or one quote too.
+    """
+    quoted = rf'"[^"\\]*+(?:\\.[^"\\]*+)*"(?:@[^{ends}]*+)?(?=>)'
+    plain = rf"[^{ends}]*+(?:>(?!{behind})[^{ends}]*+)*"
+    return rf"({quoted}|(?!{quoted}){unquoted}{plain})"
 
 
-ADDRESS: Final = _address(">", "")
-"""What stands between ``<`` and ``>``: a quoted local part may hold ``>``; the second form is for an unpaired quote."""
-CLOSED_ADDRESS: Final = _address("<>", '(?!")')
-"""The same without ``<``: a fake that is left open would run over the fields behind it."""
+ADDRESS: Final = _address(">", "", behind=r", (?:orig_to|relay|size|status)=| orig_id=|$")
+"""What stands between ``<`` and ``>``, where a record goes on or ends behind it."""
+CLOSED_ADDRESS: Final = _address("<>", '(?!")', behind="[ ,:>]|$")
+"""The same in refusals, without ``<``: a fake that is left open would run over the fields behind it."""
 
 CLIENT: Final = r"([^\[\]]*+)\[([^\]]*+)\](?::(\d{1,5}))?"
 """``name[address]`` or ``name[address]:port``."""
