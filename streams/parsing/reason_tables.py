@@ -51,6 +51,7 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "exceeded quota", "quota limit", "insufficient quota", "out of storage", "exceeded storage", "storage quota",
         "over the quota", "exceeds quota", "exhausted allowed storage", "overfull", "inbox is full", "disk quota",
         "not enough storage", "mailbox size limit exceeded", "mailfolder is full", "insufficient mailbox storage",
+        "error writing message file too large",  # local(8): what mailbox_size_limit allows
     )),
     ("too-large", (
         "message size exceeds", "message too large", "message too big", "message is too large", "size exceeds",
@@ -81,6 +82,7 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "domain not found", "domain does not exist", "domain doesn t exist", "unknown domain", "no such domain",
         "host not found", "unknown host", "nullmx", "null mx", "does not accept mail", "nxdomain", "no mx",
         "name or service not known", "malformed domain", "domain invalid", "bad destination system", "dns domain",
+        "host found but no data record",
     )),
     ("unknown-user", (
         "user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox", "no such address",
@@ -195,6 +197,7 @@ PHRASES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "not implemented", "pipelining", "invalid command", "unrecognized command", "protocol synchronization",
         "malformed address", "bad address syntax", "without valid rcpt", "unexpected command",
     )),
+    ("expired", ("administratively expired",)),
     ("policy", (
         "access denied", "policy", "rejected by", "not allowed", "not permitted", "administrative", "prohibited",
         "rejected due to", "blocked", "banned", "go away", "unauthorized", "client host rejected", "disallowed",
