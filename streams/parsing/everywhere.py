@@ -53,7 +53,15 @@ _DEBUGGING: Final = (
     *quiet(
         "debug", "> ", "< ", ">>> ", "<<< ", "input attribute ", "send attr ", "wanted attribute", "been_here: ",
         "report ", "reply: ", "abort ", "disconnect event ", "vstream_", "fd=", "proxy-", "free ", "lookup ",
+        "initial envelope ", "extracted envelope ", "done incoming ", "done deferred ", "start move ", "end move ",
+        "request: ", "request ignored", "wakeup ", "recipient limit ", "connecting to ", "global TLS level: ",
+        "fsspace: ", "before input_", "after input_", "cleanup flags = ", "send ", "receive ", "inspect content ",
+        "enter cleanup_", "leave cleanup_", "PUSH boundary ", "POP boundary ", "read A ", "read E ", "read F ",
+        "read L ", "read M ", "read N ", "read R ", "read S ", "read T ", "read X ",
+        "fp: ", "offset: ", "sender: ", "recipient: ", "user: ", "domain: ", "local: ", "extension: ", "unmatched: ",
+        "owner: ", "delivered: ", "relay: ", "why: ", "forward delivered=",
     ),
+    quiet_pattern("debug", r"[\w.:/\[\]-]{1,80} socket: wanted attribute: ", "SERVICE socket: wanted attribute: …"),
     quiet_pattern("debug", r"[a-z][a-z0-9]*_[a-z0-9_]+(?::|\[| =|\(|$)", "function_name: …"),
 )  # fmt: skip
 
