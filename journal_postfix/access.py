@@ -24,7 +24,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
-    """Return what a user needs for *work*: running a stage and its `check`, making the topics, `stats` and the like."""
+    """Return what a user needs for *work*: running a stage and its `check`, making the topics, `stats`, `top` and the like."""
     # Who reads without a group, as producers do their positions, has to name one that its client looks for.
     topics = topics_of(settings.kafka, settings.stream)
 
@@ -62,6 +62,9 @@ def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
             topic(topics.raw, "Write"),
             topic(topics.delivery_from, "Read"),
             topic(topics.delivery_to, "Read"),
+            # `top` asks where these end, as it does of the others.
+            Rule("topic", topics.noqueue.name, ("Describe",)),
+            Rule("topic", topics.tls_session.name, ("Describe",)),
             Rule("group", "journal-postfix-unused", ("Describe",)),
         )
     return tuple(topic(each, "Create", "Describe", "Alter", "AlterConfigs") for each in topics.all())

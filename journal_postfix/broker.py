@@ -6,6 +6,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from journal_postfix.access import Work
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.kafka import client_config, quiet
 from schemas.kafka_refusals import Complaints, metadata
@@ -53,6 +54,22 @@ def reach(settings: Settings, timeout: float = TIMEOUT) -> tuple[AdminClient, Cl
         ) from None
 
 
+def missing(topic: str) -> ConfigurationError:
+    """Return the error for a *topic* that is not listed: it is not there, or not for this user's eyes."""
+    return ConfigurationError(
+        f"topic {topic} is missing: run `journal-postfix topics`, then start the stages. If it is there, this Kafka "
+        "user may not see it: `journal-postfix acls operate` prints what lets it"
+    )
+
+
+def unreadable(topic: str, settings: Settings, work: Work) -> ConfigurationError:
+    """Return the error for a *topic* that this user may not read, though its *work* needs it."""
+    return ConfigurationError(
+        f"this Kafka user may not read {topic} of {brokers_named(settings)}: `journal-postfix acls {work}` prints what "
+        "lets it"
+    )
+
+
 class TopicEnds:
     """Asks where topics end."""
 
@@ -81,7 +98,7 @@ class TopicEnds:
         except KafkaException as error:
             raise TryAgainLaterError(f"{brokers_named(self._settings)}: {error.args[0].str()}") from None
         if found.error is not None:
-            raise ConfigurationError(f"topic {topic} is missing: run `journal-postfix topics`")
+            raise missing(topic)
         for partition in found.partitions:
             yield (topic, partition), watermarks(self._consumer, topic, partition, TIMEOUT)[1]
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from journal_postfix.broker import reach
+from journal_postfix.broker import missing, reach
 from journal_postfix.tail import Tail
 from schemas.dead_letters import DeadLetter, decode_dead_letter, letter_key
-from schemas.errors import BadRecordError, ConfigurationError
+from schemas.errors import BadRecordError
 from schemas.settings import Settings
 from schemas.topics import topics_of
 
@@ -66,10 +66,7 @@ def letters(settings: Settings, wanted: Wanted) -> list[Letter]:
     """Return the letters that are *wanted*, oldest first. Raises ConfigurationError and TryAgainLaterError."""
     topic = topics_of(settings.kafka, settings.stream).dead_letter.name
     if topic not in reach(settings)[1].topics:
-        raise ConfigurationError(
-            f"topic {topic} is missing: run `journal-postfix topics`. If it is there, this Kafka user may not see it: "
-            "`journal-postfix acls operate` prints what lets it"
-        )
+        raise missing(topic)
     found: dict[bytes, Letter] = {}
     for letter, key in _read(settings, topic):
         if letter is None:

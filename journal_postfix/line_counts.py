@@ -4,9 +4,8 @@ from contextlib import closing
 
 import msgspec
 
-from journal_postfix.broker import reach
+from journal_postfix.broker import missing, reach
 from journal_postfix.tail import Tail
-from schemas.errors import ConfigurationError
 from schemas.progress import MAX_SAMPLES, Progress, UnknownLines, decode_progress
 from schemas.settings import Settings
 from schemas.topics import topics_of
@@ -32,10 +31,7 @@ def read_counts(settings: Settings) -> LineCounts:
     """Return the counts as they are committed now. Raises ConfigurationError and TryAgainLaterError."""
     topic = topics_of(settings.kafka, settings.stream).progress.name
     if topic not in reach(settings)[1].topics:
-        raise ConfigurationError(
-            f"topic {topic} is missing: run `journal-postfix topics`, then start the stages. If it is there, this "
-            "Kafka user may not see it: `journal-postfix acls operate` prints what lets it"
-        )
+        raise missing(topic)
     with closing(Tail(settings, topic)) as tail:
         latest = dict(tail.news())
     return summed([decode_progress(value) for value in latest.values()])

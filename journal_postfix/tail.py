@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config
+from journal_postfix.broker import TIMEOUT, brokers_named, quiet_config, unreadable
 from schemas.errors import TryAgainLaterError
 from schemas.settings import Settings
 
@@ -15,6 +15,7 @@ class Tail:
 
     def __init__(self, settings: Settings, topic: str) -> None:
         """Connect. Raises ConfigurationError."""
+        self._settings, self._topic = settings, topic
         self._where = f"{topic} of {brokers_named(settings)}"
         self._at_end_once = False
         self._consumer = Consumer(
@@ -30,13 +31,16 @@ class Tail:
         self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
 
     def news(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield key and value of the records since the last call, at first of all. Raises TryAgainLaterError."""
+        """Yield key and value of the records since the last call, at first of all. Raises as `messages`."""
         for message in self.messages():
             if (value := message.value()) is not None:
                 yield message.key() or b"", value
 
     def messages(self) -> Iterator[Message]:
-        """Yield the records since the last call, also those without a value. Raises TryAgainLaterError."""
+        """Yield the records since the last call, also those without a value.
+
+        Raises TryAgainLaterError, and ConfigurationError where this user may not read them.
+        """
         deadline = time.monotonic() + TIMEOUT
         try:
             while True:
@@ -50,9 +54,9 @@ class Tail:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name
                     self._at_end_once = True
-                elif (
-                    error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-                ):  # others pass by themselves
+                elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise unreadable(self._topic, self._settings, "operate")
+                elif error.fatal():  # others pass by themselves
                     raise TryAgainLaterError(f"cannot read {self._where}: {error.str()}")
         except KafkaException as error:
             raise TryAgainLaterError(f"cannot read {self._where}: {error.args[0].str()}") from None

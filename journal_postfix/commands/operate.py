@@ -108,7 +108,7 @@ def acls(
     settings: Settings,
     *,
     work: Annotated[
-        Work, typer.Argument(help="What the user does: a stage; making the topics; stats and dead-letters.")
+        Work, typer.Argument(help="What the user does: a stage; making the topics; stats, top and dead-letters.")
     ],
     principal: Annotated[str, typer.Option(help="Who is allowed, as Kafka names it.")],
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from journal_postfix.broker import brokers_named, quiet_config, reach
+from journal_postfix.broker import brokers_named, quiet_config, reach, unreadable
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import Settings
 from schemas.topics import topics_of
@@ -81,7 +81,8 @@ class Source:
     def read(self, stretches: Mapping[int, Stretch]) -> Iterator[Any]:
         """Yield the records of *stretches*, None now and then, and move their `next` on with each.
 
-        Raises ConfigurationError where retention overtakes the reading, TryAgainLaterError where Kafka gives nothing.
+        Raises ConfigurationError where retention overtakes the reading or this user may not read, TryAgainLaterError
+        where Kafka gives nothing.
         """
         unfinished = {number for number, stretch in stretches.items() if stretch.next < stretch.end}
         self._consumer.assign([TopicPartition(self.topic, number, stretches[number].next) for number in unfinished])
@@ -121,6 +122,8 @@ class Source:
                 f"{self.topic}[{record.partition()}]: its retention took records before they were read again; begin "
                 "later (--since)"
             )
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise unreadable(self.topic, self._settings, "stream")
         if error.fatal():
             raise TryAgainLaterError(f"cannot read {self.topic}: {error.str()}")
         return True

@@ -9,11 +9,10 @@ from typing import Final, Protocol, Self
 
 import psycopg2
 
-from journal_postfix.broker import TopicEnds, reach
+from journal_postfix.broker import TopicEnds, missing, reach
 from journal_postfix.line_counts import summed
 from journal_postfix.tail import Tail
 from journal_postfix.top.picture import DatabaseLook, KafkaLook
-from schemas.errors import ConfigurationError
 from schemas.progress import Progress, decode_progress
 from schemas.settings import Settings
 from schemas.topics import topics_of
@@ -101,7 +100,7 @@ class KafkaSide(_Connected):
     def _connect(self) -> None:
         name = self._topics.progress.name
         if name not in reach(self._settings)[1].topics:
-            raise ConfigurationError(f"topic {name} is missing: run `journal-postfix topics`, then start the stages")
+            raise missing(name)
         self._progress.clear()
         self._tail = self._open.enter_context(closing(Tail(self._settings, name)))
         self._ends = self._open.enter_context(closing(TopicEnds(self._settings)))

@@ -5,15 +5,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from secured_broker import PASSWORD, Secured
 
 from journal_postfix.access import WORK, Rule, Work, commands, rules
+from journal_postfix.broker import reach
+from journal_postfix.dead_letters import Wanted, letters
+from journal_postfix.replaying.source import Source
 from journal_postfix.topics import make
 from schemas.errors import ConfigurationError
 from schemas.kafka import client_config
@@ -116,9 +123,7 @@ def test_what_is_listed_is_enough(
 @pytest.fixture
 def wait_for_rows() -> Callable[..., None]:
     """Give a wait for what a query finds."""
-    import time  # noqa: PLC0415 - only here
-
-    from sinks.connecting import connect  # noqa: PLC0415
+    from sinks.connecting import connect  # noqa: PLC0415 - only here
 
     def wait(database: DatabaseSettings, statement: str, rows: list[Any], stages: tuple[Any, ...]) -> None:
         connection = connect(database)
@@ -182,6 +187,25 @@ def test_without_rights_the_topics_can_not_be_made(secured: Secured) -> None:
     secured.allow("sink", rules(_SETTINGS, "sink"))
     with pytest.raises(ConfigurationError, match="rights to create and alter topics"):
         make(secured.settings("sink"))
+
+
+def test_a_topic_that_may_be_seen_but_not_read_is_named_with_what_lets_it(secured: Secured) -> None:
+    for user in ("produce", "operate", "sink"):
+        secured.allow(user, rules(_SETTINGS, user))
+        deadline = time.monotonic() + 30
+        while "acl.dead-letter" not in reach(secured.settings(user))[1].topics:  # the broker has yet to hear of it
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    producer = Producer(client_config(secured.settings("produce").kafka, "test") | {"log_level": 0})
+    refused = []
+    for name in ("acl.raw", "acl.dead-letter"):
+        producer.produce(name, b"of no stage", on_delivery=lambda error, _: refused.append(error))
+    assert (producer.flush(30), refused) == (0, [None, None])
+    source = Source(secured.settings("operate"))
+    with closing(source), pytest.raises(ConfigurationError, match=r"may not read acl\.raw.*acls stream"):
+        list(source.read(source.stretches(datetime.now(UTC) - timedelta(days=1), None)))
+    with pytest.raises(ConfigurationError, match=r"may not read acl\.dead-letter.*acls operate"):
+        letters(secured.settings("sink"), Wanted())
 
 
 def test_a_topic_that_a_worker_may_not_see_is_not_called_missing(secured: Secured) -> None:

@@ -85,6 +85,7 @@ def test_a_log_comes_into_the_database_with_least_rights_at_every_step(
             (settings("stream"), "check", "--stage=stream"),
             (by_sink, "check", "--stage=sink"),
             (settings("operate"), "dead-letters", "list"),
+            (settings("operate"), "top", "--once"),
         )
     ]
     visible = subprocess.run(["ps", "axww", "-o", "args"], check=True, capture_output=True, text=True).stdout
