@@ -24,7 +24,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
-    """Return what a user needs for *work*: running a stage and its `check`, making the topics, `stats`, `top` and the like."""
+    """Return what a user needs for *work*: a stage and its `check`, making the topics, `stats`, `top` and the like."""
     # Who reads without a group, as producers do their positions, has to name one that its client looks for.
     topics = topics_of(settings.kafka, settings.stream)
 

@@ -89,6 +89,7 @@ def kept_for(settings: Settings) -> dict[str, timedelta | None]:
     topics = topics_of(settings.kafka, settings.stream)
     with_mail = (
         topics.raw, topics.delivery_from, topics.delivery_to, topics.noqueue, topics.dead_letter, topics.changelog,
+        topics.progress,
     )  # fmt: skip
     return {
         name: _kept_for(topic.config) for name, topic in _existing(settings, with_mail).items() if topic is not None

@@ -16,6 +16,7 @@ from journal_postfix.rendering.characters import plain
 from schemas.errors import ConfigurationError, JournalPostfixError
 from schemas.moments import parse_time
 from schemas.settings import Settings
+from schemas.topics import topics_of
 from sinks import erasing, pseudonymising, purging
 from sinks.purging import Purged
 
@@ -100,7 +101,8 @@ def erase(
     if not dry_run and not yes:
         typer.confirm("Take it out of all mail? This can't be undone.", abort=True, err=True)
     console = Console(stderr=True, highlight=False)
-    with attach(settings, broker=True, database=True) as complete:
+    # The owner's settings may name no Kafka. One of `up` is asked while its database is there.
+    with attach(settings, broker=settings.database.host is None, database=True) as complete:
         counts = erasing.erase(
             complete,
             address,
@@ -117,19 +119,26 @@ def erase(
         typer.echo(f"{count.table:<14} {count.rows:>10,} rows {'would change' if dry_run else 'changed'}")
     typer.echo("What Kafka's topics hold of it goes by itself:")
     for topic, until in remains.items():
-        typer.echo(f"  {topic:<40} {f'until {until}' if until else 'as long as the mail is queued'}")
+        typer.echo(f"  {topic:<40} {f'until {until}' if until else _endless(settings, topic)}")
     if unknown:
         typer.echo(f"  unknown: {unknown}")
 
 
 def _remains(settings: Settings) -> tuple[dict[str, str | None], str | None]:
-    """Return until when topics hold what is in them now (None: while the mail is queued), or why that is unknown."""
+    """Return until when topics hold what is in them now (None: without a date), or why that is unknown."""
     now = datetime.now(UTC)
     try:
-        kept = topics.kept_for(settings)
+        with attach(settings, broker=True, database=False) as complete:
+            kept = topics.kept_for(complete)
     except JournalPostfixError as error:
         return {}, str(error)
     return {name: f"{now + age:%Y-%m-%d}" if age is not None else None for name, age in kept.items()}, None
+
+
+def _endless(settings: Settings, topic: str) -> str:
+    if topic == topics_of(settings.kafka, settings.stream).progress.name:
+        return "samples of lines that no parser knows: until it is made anew"
+    return "as long as the mail is queued"
 
 
 def _age(text: str) -> timedelta:

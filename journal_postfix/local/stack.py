@@ -158,6 +158,16 @@ def _require_data(settings: Settings, data_dir: DataDir, *, broker: bool, databa
             f"cannot read {data_dir.path}: run this as the user that runs `journal-postfix up`"
         ) from None
     if not there and data_dir.holder() is None:  # who holds it may be about to make them
+        if broker and settings.database.host is not None:
+            raise ConfigurationError(
+                "no Kafka is configured: set kafka.bootstrap_servers (--bootstrap-servers HOST:PORT); "
+                f"nor is one of `journal-postfix up` in {data_dir.path}"
+            )
+        if database and settings.kafka.bootstrap_servers is not None:
+            raise ConfigurationError(
+                "no PostgreSQL is configured: set database.host (--database-host HOST, or the folder of its socket); "
+                f"nor is one of `journal-postfix up` in {data_dir.path}"
+            )
         raise ConfigurationError(
             f"nothing here yet (in {data_dir.path}): run `journal-postfix up --logfile /var/log/mail.log` first, "
             "or give your own Kafka and PostgreSQL with --bootstrap-servers and --database-host"
