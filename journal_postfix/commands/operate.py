@@ -178,7 +178,7 @@ def roles(
 
     [bold]Example[/]
 
-    [cyan]journal-postfix roles --database-user postgres --passwords secrets/[/]
+    [cyan]journal-postfix roles --database-host /var/run/postgresql --database-user postgres --passwords secrets/[/]
     """
     others = [*(sink or ["journal_postfix_sink"]), *(reader or ["journal_postfix_reader"])]
     secrets = _passwords(passwords, [migrator, *others]) if passwords is not None else {}

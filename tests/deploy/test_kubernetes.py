@@ -68,6 +68,23 @@ def test_every_file_is_applied_but_the_example_of_secrets(folder: Path) -> None:
     assert listed == {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml", "secrets.example.yaml"}
 
 
+def test_the_page_makes_namespaces_before_it_puts_secrets_there_and_applies_all() -> None:
+    page = (FOLDER.parents[1] / "docs/deployment.md").read_text(encoding="utf-8")
+    applied = re.findall(r"^kubectl apply --(?:filename|kustomize) (\S+)$", page, re.MULTILINE)
+    assert {"deploy/kubernetes", "deploy/kubernetes/mail-hosts"} <= set(applied)
+    there: set[str] = set()
+    for what in applied:
+        folder = FOLDER / "mail-hosts" if "mail-hosts" in what else FOLDER
+        if "secrets" in what:
+            secrets = yaml.safe_load_all((folder / "secrets.example.yaml").read_text())
+            assert {secret["metadata"]["namespace"] for secret in secrets} <= there, what
+        else:
+            files = [folder / "namespace.yaml"] if what.endswith("namespace.yaml") else [*folder.glob("*.yaml")]
+            for path, document in MANIFESTS:
+                if path in files and document["kind"] == "Namespace":
+                    there.add(document["metadata"]["name"])
+
+
 @each_container
 def test_it_runs_without_rights_and_on_a_read_only_disk(workload: Any, container: Any) -> None:
     pod = workload["spec"]["template"]["spec"]
@@ -114,10 +131,10 @@ def test_its_command_exists_and_understands_its_settings(workload: Any, containe
     secrets = {
         document["metadata"]["name"]: document["stringData"]
         for _, document in MANIFESTS
-        if document["kind"] == "Secret"
+        if document["kind"] == "Secret" and document["metadata"]["namespace"] == namespace
     }
     work = "migrate" if container["name"] == "purge" else container["name"]  # both are the owner's
-    given = secrets.get(work, {"kafka": ""})  # producers' secret is in their own namespace
+    given = secrets[work]
     wanted = {
         path.name for path in (loaded.kafka.sasl_password_file, loaded.database.password_file) if path is not None
     }

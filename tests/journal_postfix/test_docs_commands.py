@@ -106,6 +106,27 @@ def test_a_question_of_the_documentation_can_be_asked(command: Command, demonstr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_runs_as_another_user_is_named_with_its_folder(page: Path) -> None:
+    # sudo looks in folders of its own, and not where this shell's PATH says.
+    programs = re.findall(r"\bsudo -u \S+ (\S*journal-postfix) ", page.read_text(encoding="utf-8"))
+    assert set(programs) <= {"/opt/journal-postfix/bin/journal-postfix"}
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.page == "docs/own-kafka.md"], ids=named)
+def test_with_your_own_kafka_each_command_is_told_where_it_is(command: Command) -> None:
+    assert {"--config", "--database-host"} & set(command.arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_folder_that_a_fresh_debian_lacks_is_made_before_something_is_written_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for folder in re.findall(r"^[^#\n]* > (/usr/local/share/man/man1|/etc/journal-postfix)/", text, re.MULTILINE):
+        made = re.search(rf"^(?:mkdir --parents|install -d) .*{folder}", text, re.MULTILINE)
+        assert made is not None, folder
+        assert made.start() < text.index(f" > {folder}/")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_link_leads_to_a_page_and_its_heading(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target, _, heading in (link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text)):

@@ -51,6 +51,13 @@ def compose() -> Callable[..., Any]:
     return understood
 
 
+def test_its_first_lines_name_every_variable() -> None:
+    comment, _, rest = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").partition("\nx-logging:")
+    variables = set(re.findall(r"\$\{([A-Z_]+)", rest))
+    assert len(variables) > 15
+    assert sorted(name for name in variables if not re.search(rf"\b{name}\b", comment)) == []
+
+
 @pytest.fixture(scope="module")
 def services(compose: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """Give the services as Compose itself understands them."""
