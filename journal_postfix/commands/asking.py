@@ -48,7 +48,12 @@ Sender = Annotated[
 ]
 Recipient = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", rich_help_panel=_WHAT, callback=as_logged, help="Recipient; a whole address also before aliases."),
+    typer.Option(
+        metavar="ADDRESS",
+        rich_help_panel=_WHAT,
+        callback=as_logged,
+        help="Recipient; a whole address also before aliases.",
+    ),
 ]
 QueueId = Annotated[str | None, typer.Option(metavar="ID", rich_help_panel=_WHAT, callback=as_logged, help="Queue id.")]
 MessageId = Annotated[

@@ -61,8 +61,7 @@ def deliveries(
     """Show what became of mail: one row per message and recipient, newest first.
 
     Without --since, --queue-id or --message-id: the last 24 hours that the log has. An address is whole, a
-    domain (@example.org) or a pattern (*@*.example.org); upper and lower case are the same in patterns and domains, and
-    whole addresses are looked for as typed and in lower case.
+    domain (@example.org) or a pattern (*@*.example.org); upper and lower case are the same.
     Status: sent, deferred, bounced, expired, deleted, held, discarded, rejected, cancelled, queued; of probes,
     deliverable and undeliverable. Exit code 0 also where nothing fits.
     Times without an offset are this machine's; JSON and CSV have UTC. CSV holds values as they are: have a
@@ -105,9 +104,10 @@ def rejects(
 
     That is mail without a queue id yet, recipients refused of a message that had one (its other recipients may have
     gone through), and messages refused as a whole, of which the log may name no recipient. Without --since: the last
-    24 hours that the log has. Addresses and times are as in [cyan]journal-postfix deliveries --help[/]. Actions:
-    reject, milter-reject, proxy-reject, hangup, reject_warning, warn, hold, milter-hold, discard, milter-discard; of
-    what had a queue id, reject, also where a milter did it. Exit code 0 also where nothing fits.
+    24 hours that the log has. Addresses and times are as in [cyan]journal-postfix deliveries --help[/], but a whole
+    address is looked for as typed and in lower case only. Actions: reject, milter-reject, proxy-reject, hangup,
+    reject_warning, warn, hold, milter-hold, discard, milter-discard; of what had a queue id, reject, also where a
+    milter did it. Exit code 0 also where nothing fits.
 
     [bold]Examples[/]
 

@@ -58,13 +58,13 @@ def domain_of(column: str) -> str:
 def address_condition(
     column: str, asked: Asked, names: Sequence[str] | None = None, *, weighed: bool = True
 ) -> Condition:
-    """Return what *asked* means for *column*; *names* are those that fit its pattern, if they are known.
+    """Return what *asked* means for *column*; *names* are those that fit it, if they are known.
 
     If they are not to be *weighed*, the planner does not see them: it would look up how frequent each is, in each
     partition, which may take longer than the search.
     """
     match asked.kind:
-        case "whole":
+        case "whole" if names is None:
             if len(asked.values) == 1:  # keeps the order of an index that goes on with the time
                 return condition(f"{column} = %s", *asked.values)
             return condition(f"{column} = ANY(%s)", list(asked.values))
@@ -107,14 +107,13 @@ def client_condition(
 ) -> Condition:
     """Return that the client is *text*: an IP address, a host name, or a pattern of a name with ``*``.
 
-    *names* are those that fit the pattern, if they are known, and *weighed* as in `address_condition`.
+    *names* are those that fit it, if they are known, and *weighed* as in `address_condition`.
     """
     client = text.strip()
     if "*" in client:
         return address_condition(name, Asked("pattern", (like(client),)), names, weighed=weighed)
-    return joined(
-        [condition(f"{name} = ANY(%s)", spellings(client)), condition(f"{address} = %s", _as_logged(client))], " OR "
-    )
+    named = condition(f"{name} = ANY(%s)", list(names or spellings(client)))
+    return joined([named, condition(f"{address} = %s", _as_logged(client))], " OR ")
 
 
 def _as_logged(address: str) -> str:
@@ -134,3 +133,13 @@ def known_names(connection: "Connection", kind: str, pattern: str) -> list[str] 
         )
         names = [name for (name,) in cursor.fetchall()]
     return names if len(names) <= MOST_NAMES else None
+
+
+def all_spellings(connection: "Connection", kind: str, address: str) -> list[str]:
+    """Return the ways in which rows may spell a whole address or name of *kind*, the likely ones first.
+
+    A log has an address as whoever sent it wrote it: capital letters may stand anywhere.
+    """
+    likely = spellings(address)
+    known = [] if "*" in address else known_names(connection, kind, like(address)) or []
+    return list(dict.fromkeys([*likely, *known]))

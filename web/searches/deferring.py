@@ -14,8 +14,8 @@ MOST_DELIVERIES: Final = 2000
 """Deferred deliveries that are looked at, the newest: more would take longer and say the same."""
 _MOST_REPLY: Final = 300
 
-# The index of what was not sent gives the newest of a status; OFFSET 0 keeps the look at each message's end a look-up by
-# its key. SOFTBOUNCE is what is deferred by soft_bounce = yes.
+# The index of what was not sent gives the newest of a status; OFFSET 0 keeps the look at each message's end a look-up
+# by its key. SOFTBOUNCE is what is deferred by soft_bounce = yes.
 _NEWEST: Final = """
     SELECT arrived_at, queue_id, host, recipient, reason, reply, dsn, last_attempt_at, attempts
     FROM delivery_to
@@ -23,7 +23,7 @@ _NEWEST: Final = """
     ORDER BY arrived_at DESC
     LIMIT %(most)s
 """
-_DEFERRING: Final = """
+_GROUPS: Final = """
 WITH newest AS (
     SELECT * FROM ({deferred}) AS d UNION ALL SELECT * FROM ({softly_bounced}) AS b
     ORDER BY arrived_at DESC
@@ -51,10 +51,11 @@ WHERE ended.ends = 0
 GROUP BY 1, 2
 ORDER BY deliveries DESC, last_attempt_at DESC, domain, reason
 LIMIT %(groups)s
-""".format(
-    deferred=_NEWEST.format(status="deferred"),
-    softly_bounced=_NEWEST.format(status="SOFTBOUNCE"),
-    domain=domain_of("recipient"),
+"""
+_DEFERRING: Final = (
+    _GROUPS.replace("{deferred}", _NEWEST.replace("{status}", "deferred"))
+    .replace("{softly_bounced}", _NEWEST.replace("{status}", "SOFTBOUNCE"))
+    .replace("{domain}", domain_of("recipient"))
 )
 
 

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg2.sql import SQL
 
-from web.searches.addresses import like
-from web.searches.conditions import DEFAULT_WINDOW, FETCHED_AT_ONCE, Condition, found, known_names, pages
+from web.searches.addresses import asked, like, spellings
+from web.searches.conditions import (
+    DEFAULT_WINDOW,
+    FETCHED_AT_ONCE,
+    Condition,
+    all_spellings,
+    found,
+    known_names,
+    pages,
+)
 from web.searches.delivery_keys import Expected, keys, sides
 from web.searches.delivery_query import FIELDS, SELECTED, DeliverySearch, Known, rows_of
 from web.searches.lookups import looked_up
@@ -87,13 +95,22 @@ def _rows_of_keys(
 def _known(connection: "Connection", wanted: DeliverySearch) -> Known:
     known = {}
     for field in ("sender", "recipient", "client"):
-        text = getattr(wanted, field)
-        if text is None or not text.replace("*", "") or "*" not in text:  # all would fit, and none at all too
+        text: str | None = getattr(wanted, field)
+        name = (text or "").strip().removeprefix("<").removesuffix(">")
+        if not name.replace("*", ""):  # nothing is asked for; or all would fit, and none at all too
             continue
-        names = known_names(connection, field, like(text.strip().removeprefix("<").removesuffix(">")))
+        names = known_names(connection, field, like(name)) if "*" in name else _unlikely(connection, field, name)
         if names is not None:
             known[field] = names
     return known
+
+
+def _unlikely(connection: "Connection", field: str, name: str) -> list[str] | None:
+    """Return all spellings of a whole name where rows have it in some that are not likely."""
+    if asked(name).kind != "whole":
+        return None
+    names = all_spellings(connection, field, name)
+    return names if len(names) > len(spellings(name)) else None
 
 
 def _since(wanted: DeliverySearch, last: datetime | None) -> datetime | None:

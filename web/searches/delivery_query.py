@@ -40,7 +40,10 @@ class DeliverySearch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Known = Mapping[str, Sequence[str]]
-"""The names that fit a pattern, by the field of `DeliverySearch`; a field is missing where they are too many."""
+"""The names that fit what is asked for, by the field of `DeliverySearch`.
+
+A field is missing where they are too many, and where a whole name has no spellings but the likely ones.
+"""
 
 _KEY_TYPES: Final = {
     "arrived_at": "timestamptz", "queue_id": "text", "host": "text", "recipient": "text", "orig_recipient": "text",

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from psycopg2.extras import RealDictCursor
 
 from schemas.deliveries import DeliveryFrom, DeliveryTo
-from web.searches.addresses import spellings
+from web.searches.conditions import all_spellings
 from web.searches.deliveries import newest
 from web.searches.journey import Hop
 from web.searches.windows import windows
@@ -52,8 +53,8 @@ class Way(msgspec.Struct, frozen=True):
 
 def trace(connection: "Connection", word: str) -> Way:
     """Return the hops of the messages that *word* (queue id, message-id or address) names, in the order of time."""
-    addresses = spellings(_inner(word))
-    found = _find(connection, word)
+    addresses = _addresses(connection, word)
+    found = _find(connection, word, addresses)
     waiting = [(Link(key, ""), "") for key in found[:MOST_FOUND]]
     hops: dict[Key, Hop] = {}
     more_hops = False
@@ -87,10 +88,13 @@ _WINDOW: Final = (
 )
 
 
-def _find(connection: "Connection", word: str) -> list[Key]:
-    """Return the newest messages that *word* names, one more than `MOST_FOUND` at most: then there are more."""
+def _find(connection: "Connection", word: str, addresses: Sequence[str]) -> list[Key]:
+    """Return the newest messages that *word* names, one more than `MOST_FOUND` at most: then there are more.
+
+    *addresses* are how rows may spell it, if it is an address.
+    """
     inner = _inner(word)
-    parameters = {"word": word.strip(), "message_id": inner, "addresses": spellings(inner)}
+    parameters = {"word": word.strip(), "message_id": inner, "addresses": addresses}
     newest_first = f"ORDER BY arrived_at DESC LIMIT {MOST_FOUND + 1}"
     keys: set[Key] = set()
     for query in _BY_WORD.values():
@@ -106,6 +110,12 @@ def _find(connection: "Connection", word: str) -> list[Key]:
 
 def _inner(word: str) -> str:
     return word.strip().removeprefix("<").removesuffix(">")
+
+
+def _addresses(connection: "Connection", word: str) -> list[str]:
+    inner = _inner(word)
+    every = (all_spellings(connection, kind, inner) for kind in ("sender", "recipient"))
+    return list(dict.fromkeys(chain.from_iterable(every)))
 
 
 def _load(connection: "Connection", link: Link, linked_from: str, addresses: Sequence[str]) -> Hop:

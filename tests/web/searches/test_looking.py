@@ -185,11 +185,12 @@ def test_bytes_that_are_not_utf_8_are_looked_for_as_the_log_spells_them(mail: An
     [
         ("2001:db8::7", "A1"), ("2001:DB8:0::7", "A1"), ("[2001:db8::7]", "A1"), ("IPv6:2001:db8::7", "A1"),
         ("[127.0.0.1]", "B2"), ("127.0.0.1", "B2"), ("Mail.Example.ORG", "A1"), ("*.example.org", "A1"),
+        ("localhost", "B2"),
     ],
 )  # fmt: skip
 def test_a_client_is_found_however_its_address_is_written(mail: Any, client: str, found: str) -> None:
     mail.both("A1", "bob@example.net", client_name="mail.example.org", client_address="2001:db8::7")
-    mail.both("B2", "bob@example.net", client_name="localhost", client_address="127.0.0.1")
+    mail.both("B2", "bob@example.net", client_name="LocalHost", client_address="127.0.0.1")
     records = map(json.loads, run("deliveries", "--client", client, "--format", "jsonl").stdout.splitlines())
     assert [record["queue_id"] for record in records] == [found]
 
