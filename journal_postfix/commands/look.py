@@ -242,9 +242,13 @@ def _nothing(
         words.append(f"The newest is of {moment}{'; --since DATE looks further back' if looks else ''}.")
     if asked.client is not None and "*" in asked.client:
         words.append("A client's pattern is one of names, not of addresses.")
-    mail = isinstance(asked, delivery_search.DeliverySearch)
-    if mail and asked.recipient is not None and asked_address(asked.recipient).kind != "whole":
-        words.append("A recipient's domain or pattern is looked for as it is after aliases.")
+    if isinstance(asked, delivery_search.DeliverySearch):
+        if asked.recipient is not None and asked_address(asked.recipient).kind != "whole":
+            words.append("A recipient's domain or pattern is looked for as it is after aliases.")
+    else:
+        whole = [name for name in (asked.sender, asked.recipient) if name and asked_address(name).kind == "whole"]
+        if any("@" in name for name in whole):
+            words.append("An address is looked for as typed and in lower case; '*ann@example.org' finds it in any.")
     _tell(" ".join(words))
 
 

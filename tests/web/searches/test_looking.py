@@ -61,6 +61,7 @@ def test_every_command_tells_the_same_of_a_mail(mail: Any, command: tuple[str, .
         (("deliveries", "--recipient", "@alias.example"), 0, "after aliases"),
         (("deliveries", "--recipient", "*@alias.example"), 0, "after aliases"),
         (("rejects", "--status", "hold"), 0, "--since DATE looks further back"),
+        (("rejects", "--recipient", "eve@example.net"), 0, "'*ann@example.org' finds it in any"),
     ],
 )
 def test_where_nothing_is_found_it_is_said_what_may_help(
