@@ -94,12 +94,16 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
                 answer = Answer(b"failed; the log says why\n", HTTPStatus.INTERNAL_SERVER_ERROR)
             self._answer(answer)
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def _answer(self, answer: Answer) -> None:
             self.send_response(answer.status)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
             """Say nothing of each request."""

@@ -46,9 +46,10 @@ def free_port() -> int:
         return port
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -104,6 +105,14 @@ def test_a_stage_lives_before_it_works_and_works_until_it_stops(monkeypatch: pyt
         answers.append((get(port, "/healthz")[0], get(port, "/readyz")[0]))
         assert get(port, "/etc/passwd")[0] == 404
     assert answers == [(200, 503), (200, 200), (503, 503), (200, 503)]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/nothing"])
+def test_a_probe_may_ask_for_the_head_alone(path: str) -> None:
+    """As many monitors and load balancers do."""
+    port = free_port()
+    with exposed(MetricsSettings(port=port), "sink", Readiness()):
+        assert get(port, path, "HEAD") == (get(port, path)[0], "")
 
 
 def test_each_worker_of_a_host_takes_the_next_port_and_gives_it_back() -> None:
