@@ -90,7 +90,8 @@ def _sum(name: str, number: int, share: str, course: Sequence[int], width: int) 
 def _delays(delays: Delays) -> str:
     if not delays.counted or delays.mean is None:
         return "No delay is known of what was sent."
-    shares = ", ".join(f"{within} {number / delays.counted:.0%}" for within, number in delays.within.items())
+    # Rounded down: 100% are all.
+    shares = ", ".join(f"{within} {100 * number // delays.counted}%" for within, number in delays.within.items())
     return f"Sent in {_seconds(delays.mean)} on average; {shares}"
 
 

@@ -64,6 +64,12 @@ def test_a_postmaster_reads_what_there_was() -> None:
     assert "(not known)" in text
 
 
+def test_a_hundred_percent_were_in_time_only_where_all_were() -> None:
+    delays = Delays(1000, 2.5, {"1s": 4, "1min": 997, "1h": 1000})
+    shown = lines(found(totals=msgspec.structs.replace(found().totals, delays=delays)))
+    assert "Sent in 2.5 s on average; 1s 0%, 1min 99%, 1h 100%" in shown
+
+
 def test_lists_of_all_hosts_say_so_where_one_host_is_asked_for() -> None:
     assert sum("OF ALL HOSTS" in line for line in lines(found(host="mx1"))) == 3
     assert "OF ALL HOSTS" not in "\n".join(lines(found()))
