@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from psycopg2.sql import SQL, Composable
 
-from web.searches.addresses import Asked, like, spellings
+from web.searches.addresses import Asked, folded, like, spellings
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -140,6 +140,9 @@ def all_spellings(connection: "Connection", kind: str, address: str) -> list[str
 
     A log has an address as whoever sent it wrote it: capital letters may stand anywhere.
     """
-    likely = spellings(address)
-    known = [] if "*" in address else known_names(connection, kind, like(address)) or []
-    return list(dict.fromkeys([*likely, *known]))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name FROM known_names WHERE kind = %s AND lower(name) = %s LIMIT %s",
+            (kind, folded(address), MOST_NAMES),
+        )
+        return list(dict.fromkeys([*spellings(address), *(name for (name,) in cursor.fetchall())]))
