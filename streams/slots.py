@@ -31,10 +31,11 @@ class Slots:
         self.absorbed: list[Message] = []
         """Messages that turned out to be part of another, since they were last taken from here."""
 
-    def find(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> Message:
+    def find(self, queue_id: str, at: int, origin: int, mark: Mark | None, message_id: str | None = None) -> Message:
         """Return the message that a line of *queue_id*, logged at *at*, belongs to; a new one where none is known.
 
-        *origin* is how sure the line begins a message; *mark* names the line if it is a sure one.
+        *origin* is how sure the line begins a message; *mark* names the line if it is a sure one. *message_id* is
+        cleanup's, if the line is the one that tells it.
         """
         if queue_id in self.resting:
             self.wake(queue_id)
@@ -51,7 +52,7 @@ class Slots:
             if origin == ORIGIN_SURE:
                 known = self._choose_for_origin(messages, at, mark)
             else:
-                known = self._choose(messages, at, origin)
+                known = self._choose(messages, at, origin, message_id)
             if known is not None:
                 known.first = min(known.first, at)
                 if len(messages) > 1:
@@ -95,7 +96,9 @@ class Slots:
         message = self.under_way(queue_id, at)
         if message is None or (message.mark is None and message.row.origin == ORIGIN_SURE):
             return message
-        return message if message.row.queued_at is None and at - message.arrived < TRANSACTION else None
+        row = message.row
+        goes_on = row.queued_at is None and row.rejected_at is None and row.discarded_at is None
+        return message if goes_on and at - message.arrived < TRANSACTION else None
 
     def begin(self, queue_id: str, at: int, origin: int, mark: Mark | None) -> Message:
         """Return a new message of an id that has none."""
@@ -133,7 +136,7 @@ class Slots:
         message.mark = mark
         return message
 
-    def _choose(self, messages: list[Message], at: int, origin: int) -> Message | None:
+    def _choose(self, messages: list[Message], at: int, origin: int, message_id: str | None) -> Message | None:
         """Choose for a line that is no sure origin: the newest message that had begun by then."""
         newest_first = messages[::-1]
         message = next((m for m in newest_first if m.first <= at), None) or next(
@@ -149,7 +152,7 @@ class Slots:
                 oldest.move_to(at)
             oldest.raise_origin(origin)
             return oldest
-        if not self._may_take(message, at, origin):
+        if not self._may_take(message, at, origin, message_id):
             return None
         if origin > message.row.origin:
             if at <= message.arrived + TOLERANCE:
@@ -169,13 +172,19 @@ class Slots:
             return message
         return current
 
-    def _may_take(self, message: Message, at: int, origin: int) -> bool:
+    def _may_take(self, message: Message, at: int, origin: int, message_id: str | None) -> bool:
         """Tell whether a line that is no sure origin, logged at *at* after the message began, can be one of its."""
         if at - message.arrived >= self.lifetime or _is_before(message.end, at - TOLERANCE):
             return False
         if origin != ORIGIN_CLEANUP:
             return True
-        return at - message.arrived < TRANSACTION and not _is_before(message.row.queued_at, at - TOLERANCE)
+        row = message.row
+        if at - message.arrived >= TRANSACTION or _is_before(row.queued_at, at - TOLERANCE):
+            return False
+        # cleanup names a message before it is over: what it names otherwise then is one that has the id next.
+        over = message.end or row.rejected_at or row.discarded_at
+        named_otherwise = None not in {message_id, row.message_id} and message_id != row.message_id
+        return not (named_otherwise and _is_before(over, at))
 
     def _absorb(self, messages: list[Message], message: Message) -> None:
         """Merge into *message* the parts that began after it: those whose lines it would have taken in order."""
@@ -183,7 +192,7 @@ class Slots:
             if (
                 part.settled
                 or part.row.origin == ORIGIN_SURE
-                or not self._may_take(message, part.arrived, part.row.origin)
+                or not self._may_take(message, part.arrived, part.row.origin, part.row.message_id)
             ):
                 break
             if (

@@ -149,7 +149,8 @@ class PartitionState:
         if self._verp_marker is not None and parsed.message is not None and "sender" in parsed.message:
             parsed.message["verp_id"] = verp_id(parsed.message["sender"], self._verp_marker)
         assert parsed.queue_id is not None  # every format with facts is one behind a queue id
-        message = host.slots.find(parsed.queue_id, at, parsed.origin, mark)
+        message_id = parsed.message.get("message_id") if parsed.message is not None else None
+        message = host.slots.find(parsed.queue_id, at, parsed.origin, mark, message_id)
         moment = to_text(at)
         apply(message, parsed, moment)
         if parsed.attempt is not None:

@@ -11,11 +11,12 @@ FROM (
         candidate.host,
         own.removed_at,
         own.parent_queue_id,
+        own.message_id,
         coalesce(own.origin, candidate.origin) AS origin
     FROM part_candidates AS candidate
     -- One by one, by the key: hashing the rows of all days would take longer with every row that is there.
     LEFT JOIN LATERAL (
-        SELECT d.host, d.removed_at, d.parent_queue_id, d.origin
+        SELECT d.host, d.removed_at, d.parent_queue_id, d.message_id, d.origin
         FROM delivery_from AS d
         WHERE d.arrived_at = candidate.arrived_at AND d.queue_id = candidate.queue_id AND d.host = candidate.host
             AND d.arrived_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
@@ -55,6 +56,13 @@ CROSS JOIN LATERAL (
                 AND part.arrived_at <= greatest(m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at)
             )
             ELSE m.origin = 2 AND (m.queued_at IS NULL OR m.queued_at >= part.arrived_at - interval '5 seconds')
+                -- cleanup names a message before it is over: what it names otherwise then is one that has the id next.
+                AND coalesce(
+                    part.message_id = m.message_id OR part.arrived_at <= coalesce(
+                        m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at, m.rejected_at, m.discarded_at
+                    ),
+                    true
+                )
         END
         AND coalesce(
             coalesce(m.removed_at, m.deleted_at, m.cancelled_at, m.requeued_at)
