@@ -42,7 +42,7 @@ CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in 
 _reply_code = re.compile(
     r"(?:delivery temporarily suspended: |TLS is required, but )?"
     r"(?:host [^ ]++ (?:said|refused to (?:talk to me|start TLS)): |from MTA\([^)]*+\): "
-    r"|[^:]{0,80}+; server [^ ]++ said: )?"
+    r"|[^:;]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
 ).match
 _response = re.compile(r"(?:(\d{3})[ -])?(?:([245]\.\d{1,3}\.\d{1,3}) )?").match
