@@ -40,7 +40,7 @@ _leading_id = re.compile(rf"{QUEUE_ID}\b").match
 CODES: Final = {f"{code}{after}": code for code in range(200, 600) for after in " -"}
 """SMTP codes by the first four characters of a reply."""
 _reply_code = re.compile(
-    r"(?:delivery temporarily suspended: |TLS is required, but )?"
+    r"(?:delivery temporarily suspended: )?(?:TLS is required, but |Protocol error: )?"
     r"(?:host [^ ]++ (?:said|refused to (?:talk to me|start TLS)): |from MTA\([^)]*+\): "
     r"|[^:;]{0,80}+; server [^ ]++ said: )?"
     r"([2-5]\d\d)[ -]"
