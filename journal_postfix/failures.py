@@ -64,6 +64,10 @@ def reported(*, tracebacks: bool) -> Iterator[None]:
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich takes that for a failure
+            raise typer.Exit(OK) from None
+        raise
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:

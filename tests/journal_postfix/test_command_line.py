@@ -233,6 +233,29 @@ def test_an_output_that_is_full_is_one_line() -> None:
     assert ": no space is left on its disk; make room there" in line
 
 
+_TABLE = """
+import typer
+from rich.console import Console
+from journal_postfix.failures import reported
+application = typer.Typer()
+@application.command()
+def table() -> None:
+    with reported(tracebacks=False):
+        for number in range(100_000):
+            Console().print(number)
+application()
+"""
+
+
+def test_whoever_has_seen_enough_of_a_table_makes_no_failure_of_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", _TABLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()  # as `head` does
+        assert (process.stderr.read(), process.wait(60)) == (b"", 0)
+
+
 @pytest.mark.parametrize(("equal", "said"), [(0, "nothing was compared"), (7, "")])
 def test_a_comparison_of_nothing_says_so(monkeypatch: pytest.MonkeyPatch, equal: int, said: str) -> None:
     monkeypatch.setattr(replay, "attach", lambda settings, **_: nullcontext(settings))
