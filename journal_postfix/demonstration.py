@@ -2,10 +2,12 @@
 
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -90,7 +92,16 @@ def _show(connection: "Connection", own: Settings, console: Console) -> None:
     _title(console, "Next")
     here = f"--data-dir {shlex.quote(str(own.data_dir))}"
     for command in (f"deliveries --status bounced {here}", f"rejects {here}", f"trace {shown} {here}", "up --help"):
-        console.print(Text(f"  journal-postfix {command}", "cyan"), soft_wrap=True)
+        console.print(Text(f"  {_called()} {command}", "cyan"), soft_wrap=True)
+
+
+def _called() -> str:
+    """Return what to type for this program: its name, or where it is, if the shell would not find it (make demo)."""
+    name, called = "journal-postfix", Path(sys.argv[0])
+    found = shutil.which(name)
+    if called.name != name or (found is not None and Path(found).resolve() == called.resolve()):
+        return name
+    return shlex.quote(str(called))
 
 
 def _interesting(connection: "Connection") -> str | None:

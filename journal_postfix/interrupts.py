@@ -47,7 +47,9 @@ def interruptible() -> Iterator[Interruption]:
     os.set_blocking(writing, False)
     # An event set in a signal handler can deadlock with the wait that the signal came into: a thread sets it.
     listener = threading.Thread(target=_listen, args=(reading, interruption), name="signals", daemon=True)
-    before = {number: signal.signal(number, _heard) for number in _SIGNALS}
+    # What nohup has begun is to outlive its terminal.
+    heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _heard) for number in heard}
     descriptor = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     listener.start()
     try:

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from signal import SIGINT, SIGTERM, Signals, signal
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal, signal
 
 import faust
 import structlog
@@ -45,7 +45,7 @@ WRONG_SETTINGS = 2
 
 
 def run(settings: Settings, alive: Callable[[], None] | None = None, watch: Watch = unwatched) -> int:
-    """Run the stage in this process until SIGTERM or SIGINT; return its exit code.
+    """Run the stage in this process until SIGTERM, SIGINT or SIGHUP; return its exit code.
 
     *alive* is called every second from when it works, as long as its event loop turns; *watch* gets its figures.
 
@@ -101,10 +101,15 @@ def _calling(alive: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     return tell
 
 
+def _of_the_terminal() -> tuple[Signals, ...]:
+    """Return SIGHUP, which a terminal that is closed sends, unless nohup has said not to mind it."""
+    return (SIGHUP,) if getsignal(SIGHUP) != SIG_IGN else ()
+
+
 @contextmanager
 def _stops_before_the_loop() -> Iterator[None]:
-    """Take SIGTERM and SIGINT for a clean end until Faust's loop listens to them itself."""
-    before = {number: signal(number, lambda *_: sys.exit(0)) for number in (SIGTERM, SIGINT)}
+    """Take what ends a stage for a clean end until Faust's loop listens to it itself."""
+    before = {number: signal(number, lambda *_: sys.exit(0)) for number in (SIGTERM, SIGINT, *_of_the_terminal())}
     try:
         yield
     finally:
@@ -125,6 +130,12 @@ class _Worker(faust.Worker):
             timer.daemon = True
             timer.start()
         super()._schedule_shutdown(signal)
+
+    def install_signal_handlers(self) -> None:
+        """Listen to a terminal that is closed (SIGHUP), too, as the other stages do."""
+        super().install_signal_handlers()
+        for number in _of_the_terminal():
+            self.loop.add_signal_handler(number, self._on_sigterm)
 
     async def _sentinel_task(self) -> None:
         """End at once: when this is asked for, all tasks have ended, and Faust would sleep for a second."""

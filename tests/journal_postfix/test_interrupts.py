@@ -16,6 +16,17 @@ def test_a_signal_asks_to_stop_and_raises_nothing(number: signal.Signals, code: 
         assert interruption.exit_code() == code
 
 
+def test_what_nohup_has_begun_goes_on_when_its_terminal_is_closed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.stop.wait(0.5)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_the_second_signal_is_told_apart() -> None:
     first, second = threading.Event(), threading.Event()
     with interruptible() as interruption:

@@ -36,6 +36,11 @@ Transactions._commit = lambda self: threading.Event().wait()
 """
 
 
+AS_NOHUP = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+"""
+
 SAY_RUNNING = """
 from streams import worker
 stops = worker._stops_before_the_loop
@@ -93,6 +98,42 @@ def test_a_worker_stops_at_any_moment_of_its_start(
 
     process.send_signal(signal.SIGTERM)
 
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("when", ["running", "merged 29"])
+def test_a_terminal_that_is_closed_stops_a_worker_as_sigterm_does(
+    *,
+    stream_settings: Settings,
+    start_changed_stream: Start,
+    one_line: Batch,
+    progress: ReadProgress,
+    wait_until: Wait,
+    tmp_path: Path,
+    when: str,
+) -> None:
+    feed(stream_settings, one_line, 30)
+    process = start_changed_stream("w", SAY_RUNNING + SAY_MERGED)
+    wait_until(lambda: when in (tmp_path / "w.log").read_text())
+
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(20) == 0
+    assert when == "running" or [p.next_offset for p in progress()] == [30]
+
+
+def test_what_nohup_has_begun_goes_on_when_its_terminal_is_closed(
+    *, stream_settings: Settings, start_changed_stream: Start, one_line: Batch, wait_until: Wait, tmp_path: Path
+) -> None:
+    process = start_changed_stream("w", AS_NOHUP + SAY_MERGED)
+    feed(stream_settings, one_line, 30)
+    wait_until(lambda: "merged 29" in (tmp_path / "w.log").read_text())
+
+    process.send_signal(signal.SIGHUP)
+    feed(stream_settings, one_line, 30)
+
+    wait_until(lambda: "merged 59" in (tmp_path / "w.log").read_text())
+    process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
 
 
