@@ -16,11 +16,11 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    YamlConfigSettingsSource,
 )
 from yaml import YAMLError
 
 from schemas.errors import ConfigurationError
+from schemas.settings_sources import FileSource, no_json
 from schemas.trust import system_authorities
 
 
@@ -343,7 +343,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put flags before the environment before the YAML file."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, FileSource(settings_cls)
 
 
 def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -371,5 +371,11 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"cannot read the settings: {file} is no text in UTF-8") from None
-    except (SettingsError, OSError) as error:
+    except SettingsError:
+        names = no_json(Settings, "JOURNAL_POSTFIX_", "__")
+        raise ConfigurationError(
+            f'wrong settings: {", ".join(names)}: in the environment this is JSON, such as ["postfix*", "mailer"] for '
+            "a list"
+        ) from None
+    except OSError as error:
         raise ConfigurationError(f"cannot read the settings: {error}") from None

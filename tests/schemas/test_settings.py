@@ -1,6 +1,7 @@
 """Settings come from a file, the environment and flags; what is wrong is named, and no secret is."""
 
 import os
+import re
 from pathlib import Path
 from ssl import DefaultVerifyPaths
 from typing import Any
@@ -42,6 +43,40 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
     file.write_text("kafka: {partitons: 3}\n")
     with pytest.raises(ConfigurationError, match="partitons"):
         load(file)
+
+
+@pytest.mark.parametrize("text", ["canary", "- canary: 1", "1", "{1: canary}"])
+def test_a_file_without_names_is_an_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"{text}\n")
+    with pytest.raises(ConfigurationError, match=r"settings\.yaml.* holds no settings by their names") as error:
+        load(file)
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "---", "kafka:\nmetrics: # none yet"])
+def test_a_file_or_a_section_that_says_nothing_changes_nothing(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"{text}\n")
+    assert load(file).model_dump() == load().model_dump()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("PRODUCER__PROGRAMS", "canary", "producer.programs"),
+        ("PRODUCER__UNITS", '["canary"', "producer.units"),
+        ("KAFKA", "{partitions: 'canary'}", "kafka"),
+    ],
+)
+def test_what_the_environment_should_give_as_json_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+) -> None:
+    monkeypatch.setenv("JOURNAL_POSTFIX_METRICS__LISTEN", "no JSON, nor has it to be")
+    monkeypatch.setenv(f"JOURNAL_POSTFIX_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"^wrong settings: {re.escape(named)}: .*JSON") as error:
+        load()
+    assert "canary" not in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
