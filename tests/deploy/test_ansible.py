@@ -4,6 +4,7 @@ import getpass
 import grp
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from journal_postfix import __version__
 from journal_postfix.topics import look
 from schemas.settings import DatabaseSettings, KafkaSettings, load
 from sinks.connecting import connect
@@ -156,6 +158,14 @@ def test_a_host_is_made_ready_once(host: Host, variables: Any, database: Databas
     program = host.folder / "venv/bin/journal-postfix"
     checked = run(program, "check", "--stage=sink", f"--config={etc}/sink.yaml", environment=dict(os.environ))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_example_installs_the_wheel_that_the_page_makes() -> None:
+    [line] = re.findall(r'journal_postfix_wheel: "(.*)"', (ROOT / "deploy/ansible/inventory.example.yml").read_text())
+    made = Path(line.replace("{{ inventory_dir }}", str(ROOT / "deploy/ansible"))).resolve()
+    assert made == ROOT / f"dist/journal_postfix-{__version__}-py3-none-any.whl"
+    page = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    assert page.index("pip wheel --no-deps --wheel-dir dist .") < page.index("ansible-playbook")
 
 
 def test_every_worker_and_log_has_its_unit(deploy: Path, tools: Path, tool_environment: dict[str, str]) -> None:
