@@ -109,7 +109,8 @@ def exposed(settings: MetricsSettings, stage: str, told: Readiness) -> Iterator[
     ProcessCollector(registry=registry)
     server = _bound(settings, _pages(registry, told))
     thread = served(server)
-    log.info("metrics are served", stage=stage, address=f"http://{settings.listen}:{server.server_address[1]}/metrics")
+    host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
+    log.info("metrics are served", stage=stage, address=f"http://{host}:{server.server_address[1]}/metrics")
 
     def watch(figures: Figures) -> None:
         collector.figures = figures

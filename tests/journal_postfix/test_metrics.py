@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from journal_postfix import metrics_server
 from journal_postfix.inputs import Inputs, stages_of
@@ -139,6 +141,14 @@ def test_an_address_that_is_not_ours_is_told() -> None:
         exposed(MetricsSettings(listen="192.0.2.1", port=9631), "stream", Readiness()),
     ):
         pass
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::1"])
+def test_the_address_that_is_logged_can_be_asked(listen: str) -> None:
+    with capture_logs() as said, exposed(MetricsSettings(listen=listen, port=0), "sink", Readiness()):
+        [address] = [entry["address"] for entry in said]
+        assert urlsplit(address).hostname == listen
+        assert b"journal_postfix_build_info" in urllib.request.urlopen(address, timeout=10).read()
 
 
 def test_more_connections_than_there_may_be_are_closed_and_slow_ones_end(monkeypatch: pytest.MonkeyPatch) -> None:
