@@ -58,7 +58,8 @@ password and the programs are the file's.
 - **YAML**: sections as below. A name that does not exist is an error, so that a typing mistake is not passed over.
 - **Environment**: `JOURNAL_POSTFIX_`, the section, two underscores, the name. Lists are JSON:
   `JOURNAL_POSTFIX_PRODUCER__PROGRAMS='["postfix*", "mailer"]'`. A section may be given as one JSON object too, as in
-  `JOURNAL_POSTFIX_KAFKA='{"partitions": 32}'`.
+  `JOURNAL_POSTFIX_KAFKA='{"partitions": 32}'`. A name that a section does not have is an error, and so is one with an
+  underscore too few or too many; other variables that begin so are not looked at.
 - **Flags**: for what is often given by hand. They may stand before or after the command's name; the latter is stronger.
 - **Secrets** may come from files: `sasl_password_file`, `password_file`, in the environment
   `JOURNAL_POSTFIX_DATABASE__PASSWORD_FILE`. The file holds the secret and nothing else; a line end after it is taken

@@ -20,7 +20,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from schemas.errors import ConfigurationError
-from schemas.settings_sources import FileSource, no_json
+from schemas.settings_sources import FileSource, misspelt, no_json
 from schemas.trust import system_authorities
 
 
@@ -36,6 +36,8 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "journal-postfix"
 
 
+_PREFIX: Final = "JOURNAL_POSTFIX_"
+_DELIMITER: Final = "__"
 LOOPBACKS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this host, which no network is between."""
 
@@ -314,7 +316,7 @@ class Settings(BaseSettings):
     """All settings of one installation."""
 
     model_config = SettingsConfigDict(
-        env_prefix="JOURNAL_POSTFIX_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -354,6 +356,10 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     if file is not None and not file.is_file():
         raise ConfigurationError(f"settings file {file} does not exist: give another with --config")
 
+    if wrong := misspelt(Settings, _PREFIX, _DELIMITER):
+        said = "; ".join(f"{given} in the environment is none; is {name} meant?" for given, name in wrong.items())
+        raise ConfigurationError(f"wrong settings: {said}")
+
     class FromFile(Settings):
         model_config = SettingsConfigDict(yaml_file=file)
 
@@ -372,7 +378,7 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     except UnicodeDecodeError:
         raise ConfigurationError(f"cannot read the settings: {file} is no text in UTF-8") from None
     except SettingsError:
-        names = no_json(Settings, "JOURNAL_POSTFIX_", "__")
+        names = no_json(Settings, _PREFIX, _DELIMITER)
         raise ConfigurationError(
             f'wrong settings: {", ".join(names)}: in the environment this is JSON, such as ["postfix*", "mailer"] for '
             "a list"

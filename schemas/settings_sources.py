@@ -40,6 +40,24 @@ def no_json(model: type[BaseModel], prefix: str, delimiter: str) -> list[str]:
     return wrong
 
 
+def misspelt(model: type[BaseModel], prefix: str, delimiter: str) -> dict[str, str]:
+    """Return variables of the environment that are a setting of *model* but for their underscores, and its name.
+
+    What is like no setting may be somebody else's, as what Kubernetes says of its services is.
+    """
+    names = {prefix + delimiter.join(path).upper() for path in _paths(model)}
+    meant = {name.replace("_", ""): name for name in names}
+    found = {given: meant.get(given.upper().replace("_", ""), given) for given in os.environ}
+    return {given: name for given, name in found.items() if given.upper() not in {name, *names}}
+
+
+def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        yield (*above, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths(field.annotation, (*above, name))
+
+
 def _in_json(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
         kind = field.annotation

@@ -79,6 +79,30 @@ def test_what_the_environment_should_give_as_json_is_named(
     assert "canary" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("JOURNAL_POSTFIX_RETENTION_DELIVERIES_DAYS", "JOURNAL_POSTFIX_RETENTION__DELIVERIES_DAYS"),
+        ("JOURNAL_POSTFIX__KAFKA__BOOTSTRAP_SERVERS", "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS"),
+        ("journal_postfix_kafka__sasl__password", "JOURNAL_POSTFIX_KAFKA__SASL_PASSWORD"),
+        ("JOURNAL_POSTFIX_LOGLEVEL", "JOURNAL_POSTFIX_LOG_LEVEL"),
+    ],
+)
+def test_a_variable_whose_underscores_are_not_right_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    monkeypatch.setenv(given, "canary")
+    with pytest.raises(ConfigurationError, match=f"^wrong settings: .*{meant}") as error:
+        load()
+    assert "canary" not in str(error.value)
+
+
+def test_a_variable_that_is_like_no_setting_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JOURNAL_POSTFIX_HEARTBEAT_FILE", "JOURNAL_POSTFIX_SERVICE_HOST", "JOURNAL_POSTFIX_PORT"):
+        monkeypatch.setenv(name, "/tmp/alive")
+    load()
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         load(tmp_path / "none.yaml")
