@@ -201,8 +201,12 @@ def test_metrics_are_served_where_prometheus_is_told_to_ask(workload: Any, conta
     assert load(file).metrics.port == port["containerPort"]
 
 
-def test_only_prometheus_comes_in_and_only_for_metrics() -> None:
-    [policy] = [document["spec"] for _, document in MANIFESTS if document["kind"] == "NetworkPolicy"]
+@pytest.mark.parametrize("namespace", sorted({m["metadata"]["name"] for _, m in MANIFESTS if m["kind"] == "Namespace"}))
+def test_only_prometheus_comes_in_and_only_for_metrics(namespace: str) -> None:
+    [policy] = [
+        document["spec"] for _, document in MANIFESTS
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["namespace"] == namespace
+    ]  # fmt: skip
     assert policy["podSelector"] == {}
     [rule] = policy["ingress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 9631}]
