@@ -26,6 +26,7 @@ from schemas.timestamps import to_text
 from sinks.batches import Batch
 from sinks.connecting import connect
 from sinks.writing import Writer
+from tests.schemas.test_merging import many_attempts, merged_deliveries
 
 pytestmark = pytest.mark.postgres
 
@@ -208,4 +209,16 @@ def test_deliveries(writer: Writer, connection: Connection, versions: list[Deliv
         writer.write(batch, {})
 
     fields = ("recipient", *LATEST_FIELDS, "first_attempt_at", "attempts", "history")
+    assert rows(connection, "delivery_to", fields) == [tuple(getattr(merged, field) for field in fields)]
+
+
+def test_a_history_that_is_too_long(writer: Writer, connection: Connection) -> None:
+    lines = many_attempts()
+    for own in (lines[1::2], lines[::2], lines[: len(lines) // 2], lines[-3:]):
+        row, batch = merged_deliveries(own), Batch()
+        batch.deliveries[row.host, row.queue_id, row.arrived_at, row.recipient, row.orig_recipient] = row
+        writer.write(batch, {})
+
+    merged = merged_deliveries(lines)
+    fields = ("recipient", "origin", *LATEST_FIELDS, "first_attempt_at", "attempts", "history")
     assert rows(connection, "delivery_to", fields) == [tuple(getattr(merged, field) for field in fields)]

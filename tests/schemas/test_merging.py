@@ -1,7 +1,9 @@
-"""Versions of a message become one row, the same in any order; and the sender in it is the queue manager's."""
+"""Versions of a row become one, the same in any order; the sender in it is the queue manager's, the history bounded."""
 
+from copy import deepcopy
 from functools import reduce
 from itertools import permutations
+from random import Random
 from typing import Any
 
 import msgspec
@@ -9,8 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.deliveries import DeliveryFrom
-from schemas.merging import merge_messages, normalise_message
+from schemas.deliveries import ORIGIN_SURE, ORIGIN_UNSEEN, DeliveryFrom, DeliveryTo
+from schemas.merging import (
+    MAX_HISTORY,
+    attempt_entry,
+    merge_deliveries,
+    merge_messages,
+    normalise_delivery,
+    normalise_message,
+)
+from schemas.timestamps import to_text
 
 ARRIVED = "2026-11-22T06:00:00.000000Z"
 QUEUED = "2026-11-22T06:00:01.000000Z"
@@ -106,3 +116,53 @@ def test_whose_sender_counts(versions: list[dict[str, Any]], sender: str, verp_i
 def test_a_sender_of_an_older_parser_is_known_as_such() -> None:
     row = merged(version(sender="a", queued_at=QUEUED, parser=1), version(sender="z", verp_id="z", uid=0, parser=2))
     assert (row.sender, row.verp_id, row.parser, row.older) == ("a", None, 2, "sender:1")
+
+
+def many_attempts() -> list[DeliveryTo]:
+    """Return the lines of one recipient in the log's order: more attempts than a row keeps, and more rejections."""
+    return [
+        DeliveryTo(
+            host="mx1", queue_id="9D5CB98A3E3", arrived_at=ARRIVED, recipient="r@x.test", last_attempt_at=at,
+            first_attempt_at=at, status=status, attempts=int(status == "deferred"), reply=f"{number}",
+            origin=ORIGIN_SURE if number == MAX_HISTORY else ORIGIN_UNSEEN,
+        )
+        for number in range(MAX_HISTORY + 50)
+        for status, at in (
+            ("rejected", to_text(number * 2_000_000)),
+            ("deferred", to_text(number * 2_000_000 + 1_000_000)),
+        )
+    ]  # fmt: skip
+
+
+def merged_deliveries(rows: list[DeliveryTo]) -> DeliveryTo:
+    row, *others = deepcopy(rows)
+    for other in others:
+        merge_deliveries(row, other)
+    return row
+
+
+def test_of_many_attempts_the_latest_are_kept_and_as_many_rejections_whatever_the_order() -> None:
+    lines = many_attempts()
+    row = merged_deliveries(lines)
+    kept = [f"{number}" for number in range(MAX_HISTORY + 50)]
+    said: dict[str, list[str]] = {}
+    for entry in row.history:
+        said.setdefault(entry.split("\t")[3], []).append(entry.rpartition("\t")[2])
+    assert said == {"rejected": kept[-MAX_HISTORY:], "deferred": kept[-MAX_HISTORY - 1 : -1]}
+    assert (row.reply, row.attempts, row.first_attempt_at) == (kept[-1], MAX_HISTORY, to_text(0))
+    assert row.origin == ORIGIN_SURE
+
+    assert merged_deliveries(lines[::-1]) == row
+    assert merged_deliveries(Random(7).sample(lines, len(lines))) == row
+    assert merged_deliveries([merged_deliveries(lines[::2]), merged_deliveries(lines[1::2])]) == row
+    assert merged_deliveries([row, row]) == row
+
+
+@pytest.mark.parametrize("lines", [1, 2, 5, 6])
+def test_a_row_that_another_program_wrote_is_put_in_order(lines: int) -> None:
+    row = merged_deliveries(many_attempts()[:lines])
+    foreign = deepcopy(row)
+    foreign.history = [attempt_entry(row), *row.history[::-1], *row.history]
+    foreign.attempts = 0
+    normalise_delivery(foreign)
+    assert foreign == row

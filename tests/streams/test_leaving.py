@@ -42,6 +42,7 @@ QUEUED = line(0, "qmgr", "from=<a@src.test>, size=541, nrcpt=1 (queue active)")
         pytest.param([client(0.5), line(9, "cleanup", "removed (canceled)")], 9, id="cancelled"),
         pytest.param([client(0.5), line(9, "postsuper", "requeued")], 9, id="requeued"),
         pytest.param([client(9), removed(9)], 10, id="in the second of its beginning: the id may come again in it"),
+        pytest.param([client(8.5), removed(9)], 9, id="in the same, of a log that tells more than seconds"),
         pytest.param([client(0.5), REJECTED], 14, id="refused: lines may follow"),
         pytest.param([client(0.5), DISCARDED], 14, id="discarded: lines may follow"),
         pytest.param([client(0.5), REJECTED, removed(10)], 10, id="refused, and gone"),
