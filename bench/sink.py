@@ -62,7 +62,7 @@ def read(settings: Settings) -> tuple[list[Batch], dict[tuple[str, int], int]]:
     )
     places = [
         TopicPartition(topic.name, number, OFFSET_BEGINNING)
-        for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+        for topic in topics.outputs()
         for number in range(topic.partitions)
     ]
     consumer.assign(places)

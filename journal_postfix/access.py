@@ -31,7 +31,7 @@ def rules(settings: Settings, work: Work) -> tuple[Rule, ...]:
     def topic(which: Topic, *operations: str) -> Rule:
         return Rule("topic", which.name, (*operations, "DescribeConfigs"))
 
-    outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
+    outputs = topics.outputs()
     if work == "produce":
         return (
             topic(topics.raw, "Write"),

@@ -42,6 +42,10 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
         """Return every topic, in the order of the flow."""
         return tuple(getattr(self, field) for field in self.__struct_fields__)
 
+    def outputs(self) -> tuple[Topic, ...]:
+        """Return those that the stream stage writes rows to, and sinks read."""
+        return self.delivery_from, self.delivery_to, self.noqueue, self.tls_session
+
 
 def topics_of(kafka: KafkaSettings, stream: StreamSettings) -> Topics:
     """Return the topics that these settings ask for."""

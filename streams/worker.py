@@ -172,8 +172,7 @@ def _partitions_of(settings: Settings, topics: Topics) -> int:
     missing = [topic.name for topic in topics.all() if topic.name not in found]
     if missing:
         raise missing_topics(client_config(settings.kafka, settings.stream.application), missing, _ANSWER_SECONDS)
-    outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
-    keyed = (topics.raw, *outputs, topics.changelog)
+    keyed = (topics.raw, *topics.outputs(), topics.changelog)
     counts = {topic.name: len(found[topic.name].partitions) for topic in keyed}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())

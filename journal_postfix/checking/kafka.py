@@ -24,7 +24,7 @@ def topics_for(settings: Settings, stage: Stage | None) -> tuple[Topic, ...]:
     if stage == "produce":
         return (topics.raw, topics.positions, topics.dead_letter)
     if stage == "sink":
-        return (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session, topics.dead_letter)
+        return (*topics.outputs(), topics.dead_letter)
     return topics.all()
 
 

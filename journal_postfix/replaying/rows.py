@@ -43,8 +43,7 @@ class Rows:
         self._topics: Final = topics
         self._settings: Final = settings
         self._oldest: Final = oldest
-        outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
-        self._outputs: Final = {topic.name for topic in outputs}
+        self._outputs: Final = {topic.name for topic in topics.outputs()}
         self._states: dict[int, PartitionState] = {}
         self._dead = 0
         self._expired = 0

@@ -76,8 +76,7 @@ class Watch:
         self._settings = settings
         topics = topics_of(settings.kafka, settings.stream)
         self._raw: Final = topics.raw.name
-        outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
-        self._outputs: Final = tuple(topic.name for topic in outputs)
+        self._outputs: Final = tuple(topic.name for topic in topics.outputs())
         self._ends = TopicEnds(settings)
         self._progress: dict[int, Progress] = {}
         self._sources: dict[str, Lines] = {}

@@ -80,9 +80,8 @@ class KafkaSide(_Connected):
             for _, value in self._tail.news():
                 said = decode_progress(value)
                 self._progress[said.partition] = said
-            outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
             # Ends after positions: what is behind is never less than it was.
-            ends = self._ends.high_watermarks([topics.raw.name, *(topic.name for topic in outputs)])
+            ends = self._ends.high_watermarks([topics.raw.name, *(topic.name for topic in topics.outputs())])
         except BaseException:
             self._open.close()
             self._tail = self._ends = None

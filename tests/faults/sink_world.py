@@ -58,12 +58,7 @@ class Records(threading.Thread):
     def __init__(self, settings: Settings, messages_per_second: int) -> None:
         super().__init__(daemon=True)
         self.topics: Final = topics_of(settings.kafka, settings.stream)
-        self.outputs: Final = {
-            topic.name
-            for topic in (
-                self.topics.delivery_from, self.topics.delivery_to, self.topics.noqueue, self.topics.tls_session,
-            )
-        }  # fmt: skip
+        self.outputs: Final = {topic.name for topic in self.topics.outputs()}
         self.written: list[tuple[str, bytes, bytes | None]] = []
         """Topic, key and value of each record, in order."""
         self._states = [PartitionState(number, self.topics, settings.stream) for number in range(PARTITIONS)]

@@ -51,7 +51,7 @@ def test_records_that_do_not_decode_cost_their_neighbours_nothing(
     wanted = {}
     for number in range(tally.rounds):
         value = UNREADABLE[number % len(UNREADABLE)]
-        topic = tally.chance.choice([topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session])
+        topic = tally.chance.choice(topics.outputs())
         places: list[tuple[int | None, int | None]] = []
 
         def delivered(_: object, record: Message, at: list[tuple[int | None, int | None]] = places) -> None:

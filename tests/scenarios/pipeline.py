@@ -81,9 +81,7 @@ class Pipeline:
 
     def store(self, writes: list[Write]) -> None:
         """Let the sink write what a checkpoint gave."""
-        topics = self.topics
-        read = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
-        outputs = {topic.name for topic in read}
+        outputs = {topic.name for topic in self.topics.outputs()}
         batch = Batch()
         for write in writes:
             if write.topic in outputs:

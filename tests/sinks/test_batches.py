@@ -56,7 +56,7 @@ def test_what_is_no_moment_is_refused(rows: Any, time: str) -> None:
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"version": 2}', b"null", b"1e999"])
 def test_what_is_no_record_is_refused(topics: Topics, value: bytes) -> None:
-    for topic in (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session):
+    for topic in topics.outputs():
         with pytest.raises(BadRecordError):
             Batch().add(topics, topic.name, b"", value)
 
