@@ -1,4 +1,4 @@
-"""Refuse what can't be a mail log, before a line of it is sent, and say what to do."""
+"""Refuse what can't be a mail log, before a line of it is sent or when all were read, and say what to do."""
 
 import stat
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Final
 
 from producers.compression import LogText, UnreadableError
 from producers.frames import frame_of
+from producers.intake import Counts
 from schemas.errors import ConfigurationError
 
 _LOOKED_AT: Final = 64 * 1024
@@ -21,6 +22,15 @@ def check_all(files: Sequence[Path], *, follow: bool) -> None:
         raise ConfigurationError("no log file is given: name at least one")
     for file in files:
         _check(file, follow=follow)
+
+
+def check_read(counts: Counts, where: str) -> None:
+    """Look at what became of the lines of *where*. Raises ConfigurationError if none of them was Postfix's."""
+    if counts.lines and counts.sent == counts.unframed:
+        raise ConfigurationError(
+            f"no Postfix line among {counts.lines} lines of {where}: is it another program's log? "
+            "A syslog_name of your own goes into the setting producer.programs"
+        )
 
 
 def _check(file: Path, *, follow: bool) -> None:

@@ -11,7 +11,7 @@ from producers.journal_reader import open_reader, seek_given, seek_position
 from producers.journal_source import JournalSource
 from producers.publishing import StoppedError
 from producers.run import Run, begun, host_of
-from producers.summary import OnProgress, Progress, Summary
+from producers.summary import OnProgress, Progress, Summary, summary_of
 from schemas.errors import ConfigurationError
 from schemas.moments import parse_time
 from schemas.raw import JournalPosition
@@ -54,12 +54,10 @@ def run(
             with suppress(StoppedError):
                 _begin(reader, source, base, cursor, at)
                 _read(run, reader, source, stop, follow=follow)
-    seconds = time.monotonic() - started
-    if source is None:
-        return Summary(0, 0, 0, 0, 0, seconds)
-    counts = source.counts()
-    return Summary(
-        counts.lines, counts.sent, counts.ignored, counts.dead, source.base.lines if source.base else 0, seconds
+    return summary_of(
+        [source.counts()] if source is not None else [],
+        skipped=source.base.lines if source is not None and source.base is not None else 0,
+        seconds=time.monotonic() - started,
     )
 
 

@@ -7,14 +7,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from producers.checks import check_all
+from producers.checks import check_all, check_read
 from producers.clock import Clock
 from producers.compression import UnreadableError
 from producers.file_source import FileSource, name_of
 from producers.following import follow_all
 from producers.publishing import StoppedError
 from producers.run import Run, begun, host_of
-from producers.summary import OnProgress, Progress, Summary
+from producers.summary import OnProgress, Progress, Summary, summary_of
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -101,21 +101,13 @@ class _Reading:
         if self._follow or self._stop.is_set():
             return
         for source in self.sources:
-            counts = source.counts()
-            if source.base is None and counts.lines and counts.sent == counts.unframed:
-                raise ConfigurationError(
-                    f"no Postfix line among {counts.lines} lines of {source.path}: is it another program's log? "
-                    "A syslog_name of your own goes into the setting producer.programs"
-                )
+            if source.base is None:
+                check_read(source.counts(), f"{source.path}")
 
     def summary(self, seconds: float) -> Summary:
         """Return what the run has done."""
-        counts = [source.counts() for source in self.sources]
-        return Summary(
-            lines=sum(c.lines for c in counts),
-            sent=sum(c.sent for c in counts),
-            ignored=sum(c.ignored for c in counts),
-            dead=sum(c.dead for c in counts),
+        return summary_of(
+            [source.counts() for source in self.sources],
             skipped=sum(source.base.lines for source in self.sources if source.base is not None),
             seconds=seconds,
         )

@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 from producers.blocks import BLOCK, Blocks
 from producers.channel import Channel
+from producers.checks import check_read
 from producers.clock import Clock
-from producers.intake import Intake
+from producers.intake import Counts, Intake
 from producers.publishing import Publisher, StoppedError
 from producers.run import POLL_SECONDS, Run, begun, host_of
-from producers.summary import OnProgress, Progress, Summary
-from schemas.errors import ConfigurationError
+from producers.summary import OnProgress, Progress, Summary, summary_of
 from schemas.raw import StreamPosition
 from schemas.settings import Settings
 
@@ -37,16 +37,10 @@ def run(
         )
         with suppress(StoppedError):
             source.read_all(run, stream, stop)
-    seconds = time.monotonic() - started
-    counts = source.intake.counts() if source is not None else None
-    if counts is None:
-        return Summary(0, 0, 0, 0, 0, seconds)
-    if counts.lines and counts.sent == counts.unframed and not stop.is_set():
-        raise ConfigurationError(
-            f"no Postfix line among {counts.lines} lines of standard input: is it another program's log? "
-            "A syslog_name of your own goes into the setting producer.programs"
-        )
-    return Summary(counts.lines, counts.sent, counts.ignored, counts.dead, 0, seconds)
+    counts = source.intake.counts() if source is not None else Counts()
+    if not stop.is_set():
+        check_read(counts, "standard input")
+    return summary_of([counts], skipped=0, seconds=time.monotonic() - started)
 
 
 class _Source:

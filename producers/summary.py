@@ -1,8 +1,9 @@
 """What a run says of itself: while it reads, and at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from producers.intake import Counts
 from schemas.figures import Figures
 
 
@@ -32,6 +33,18 @@ class Summary(NamedTuple):
     skipped: int
     """Lines that earlier runs had read of the same sources."""
     seconds: float
+
+
+def summary_of(sources: Collection[Counts], *, skipped: int, seconds: float) -> Summary:
+    """Return what a run has done that read *sources*, after the *skipped* lines of earlier runs."""
+    return Summary(
+        lines=sum(counts.lines for counts in sources),
+        sent=sum(counts.sent for counts in sources),
+        ignored=sum(counts.ignored for counts in sources),
+        dead=sum(counts.dead for counts in sources),
+        skipped=skipped,
+        seconds=seconds,
+    )
 
 
 OnProgress = Callable[[Progress], None]
