@@ -31,6 +31,7 @@ def removed(at: float, queue_id: str = ID) -> "Line":
 REJECTED = line(9, "cleanup", "reject: body SPAM from local; from=<root@src.test> to=<r1@ok.test>: 5.7.1 no spam")
 DISCARDED = line(9, "cleanup", "milter-discard: END-OF-MESSAGE from n.test[192.0.2.1]: milter triggers DISCARD action; "
                                "from=<a@b.test> to=<c@d.test> proto=ESMTP helo=<h>")  # fmt: skip
+DEFERRED = "to=<c@x.test>, relay=r, delay=1, dsn=4.0.0, status=deferred (x)"
 QUEUED = line(0, "qmgr", "from=<a@src.test>, size=541, nrcpt=1 (queue active)")
 
 
@@ -71,3 +72,23 @@ def test_a_message_knows_its_first_attempt_in_whatever_order_its_lines_come(fed:
     [message] = fed.messages
     assert message["attempted_at"] == fed.deliveries[ID, "b@x.test", ""].first_attempt_at
     assert message["attempted_at"] == to_text(START + 20 * SECOND)
+
+
+def test_recipients_that_are_done_leave_once_the_beginning_of_their_message_has_had_its_time(fed: "Fed") -> None:
+    done = line(1, "smtp", "to=<b@x.test>, relay=r, delay=1, dsn=2.0.0, status=sent (x)")
+    fed.feed(QUEUED, done, line(1, "smtp", DEFERRED))
+    for at, held in ((5 - MOMENT, True), (5, False)):
+        fed.feed((at, "postfix/smtpd", "connect from c.test[192.0.2.1]"))
+        [value] = fed.changelog.values()
+        assert b"c@x.test" in value
+        assert (b"b@x.test" in value) is held
+    assert len(fed.deliveries) == 2
+
+
+def test_what_turned_out_to_be_part_of_another_message_is_taken_back_once(fed: "Fed") -> None:
+    fed.feed(line(60, "cleanup", "message-id=<m@src.test>"), line(30, "smtp", DEFERRED))
+    fed.feed(client(0))
+    assert [write for write in fed.writes if write.value is None and write.topic == fed.topics.delivery_from.name]
+    fed.writes.clear()
+    fed.feed(line(61, "smtp", DEFERRED))
+    assert not [write for write in fed.writes if write.value is None and write.topic == fed.topics.delivery_from.name]
