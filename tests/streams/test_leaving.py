@@ -85,10 +85,16 @@ def test_recipients_that_are_done_leave_once_the_beginning_of_their_message_has_
     assert len(fed.deliveries) == 2
 
 
-def test_what_turned_out_to_be_part_of_another_message_is_taken_back_once(fed: "Fed") -> None:
-    fed.feed(line(60, "cleanup", "message-id=<m@src.test>"), line(30, "smtp", DEFERRED))
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_what_turned_out_to_be_part_of_another_message_is_taken_back_once(fed: "Fed", *, checkpoint: bool) -> None:
+    def withdrawn() -> int:
+        return sum(write.value is None and write.topic == fed.topics.delivery_from.name for write in fed.writes)
+
+    fed.feed(line(60, "cleanup", "message-id=<m@src.test>"), line(30, "smtp", DEFERRED), checkpoint=checkpoint)
     fed.feed(client(0))
-    assert [write for write in fed.writes if write.value is None and write.topic == fed.topics.delivery_from.name]
+    assert withdrawn() == checkpoint
+    assert [row["arrived_at"] for row in fed.messages if row.get("origin")] == [to_text(START)]
+    assert len(fed.changelog) == 1
     fed.writes.clear()
     fed.feed(line(61, "smtp", DEFERRED))
-    assert not [write for write in fed.writes if write.value is None and write.topic == fed.topics.delivery_from.name]
+    assert withdrawn() == 0
