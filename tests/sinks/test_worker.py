@@ -24,7 +24,7 @@ from schemas.kafka import NOTHING_LOST
 from schemas.settings import DatabaseSettings, KafkaSettings, Settings
 from schemas.topics import Topics, topics_of
 from schemas.watermarks import watermarks
-from sinks import reading_errors, worker
+from sinks import reading, reading_errors, worker
 from sinks.migrating import migrate
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -472,7 +472,7 @@ def test_a_position_from_before_topics_had_ids_is_gone_on_from(
 def test_a_topic_that_is_deleted_while_it_runs_ends_it(
     settings: Settings, stream: Stream, query: Any, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_METADATA_MS", 1000)
+    monkeypatch.setattr(reading, "_METADATA_MS", 1000)
     monkeypatch.setattr(reading_errors, "_MOST_SECONDS", 2)
     name = stream.topics.noqueue.name
     stream.send(10)
@@ -572,7 +572,7 @@ def test_rights_that_were_taken_are_told(
 
 
 def test_a_broker_that_is_away_is_told_in_a_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_ANSWER_SECONDS", 1)
+    monkeypatch.setattr(reading, "_ANSWER_SECONDS", 1)
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
     with pytest.raises(TryAgainLaterError, match=r"127\.0\.0\.1:1"):
         worker.run(settings.model_copy(update={"kafka": kafka}), threading.Event())
