@@ -97,6 +97,19 @@ def test_what_time_alone_will_change_does_not_rest(fed: "Fed", new_fed: type["Fe
     assert len(fed.state) == 1
 
 
+def test_what_time_alone_will_change_does_not_rest_though_another_message_of_its_id_does(
+    fed: "Fed", new_fed: type["Fed"]
+) -> None:
+    fed.feed(*begin("9D5CB98A3E3"), attempt("9D5CB98A3E3", 1, "deferred"))
+    fed.feed(*begin("9D5CB98A3E3", DAY), (DAY, "postfix/qmgr", "9D5CB98A3E3: removed"))  # the id may come again
+    assert sorted(rests(value) for value in fed.changelog.values()) == [False, True]
+    taken_over = new_fed()
+    taken_over.state.restore(fed.changelog)
+    fed.writes.clear()
+    both((fed, taken_over), (DAY + 60, "postfix/smtpd", "connect from x[192.0.2.1]"))
+    assert any(write.value is None for write in fed.writes)
+
+
 def test_records_of_versions_that_did_not_say_it_are_read_at_once(fed: "Fed", new_fed: type["Fed"]) -> None:
     fed.feed(*begin("9D5CB98A3E3"), attempt("9D5CB98A3E3", 1, "deferred"))
     before = {key: bytes([value[0] - 1]) + value[1:-1] for key, value in fed.changelog.items()}
