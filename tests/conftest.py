@@ -66,9 +66,12 @@ def stream_settings(kafka_settings: KafkaSettings) -> Settings:
 
 
 @pytest.fixture
-def start_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Give a way to start a worker of the stream stage, whose output goes to ``{name}.log``; none is left behind."""
-    program = "import sys; from schemas.settings import load; from streams.worker import run; sys.exit(run(load()))"
+def start_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Give a way to start a worker of the stream stage, whose output goes to ``{name}.log``; none is left behind.
+
+    *program* changes something in it first; *variables* are settings of the stage, such as ``CHECKPOINT_SECONDS="60"``.
+    """
+    run = "import sys\nfrom schemas.settings import load\nfrom streams.worker import run\nsys.exit(run(load()))"
     kafka, stream = stream_settings.kafka, stream_settings.stream
     environment = {
         **os.environ,
@@ -79,9 +82,11 @@ def start_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable
     }
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str) -> subprocess.Popen[bytes]:
+    def start(name: str, program: str = "", **variables: str) -> subprocess.Popen[bytes]:
+        given = environment | {f"JOURNAL_POSTFIX_STREAM__{variable}": value for variable, value in variables.items()}
         with (tmp_path / f"{name}.log").open("wb") as log:
-            started.append(subprocess.Popen([sys.executable, "-c", program], stdout=log, stderr=log, env=environment))
+            command = [sys.executable, "-c", f"{program}\n{run}"]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=given))
         return started[-1]
 
     yield start

@@ -1,11 +1,7 @@
 """A partition to feed lines to, and the rows that it then has written; workers as processes, and how far they are."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -21,6 +17,7 @@ from streams.state import PartitionState, Write
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
+PARTITIONS = 8
 
 
 class Fed:
@@ -28,7 +25,7 @@ class Fed:
 
     def __init__(self) -> None:
         self.settings = StreamSettings()
-        self.topics: Topics = topics_of(KafkaSettings(partitions=1), self.settings)
+        self.topics: Topics = topics_of(KafkaSettings(partitions=PARTITIONS), self.settings)
         self.state = PartitionState(0, self.topics, self.settings)
         self.writes: list[Write] = []
 
@@ -99,33 +96,6 @@ def fed() -> Fed:
 @pytest.fixture(scope="session")
 def new_fed() -> type[Fed]:
     return Fed
-
-
-@pytest.fixture
-def start_changed_stream(stream_settings: Settings, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Give a way to start a worker after *program* has changed something in it; its output goes to ``{name}.log``."""
-    kafka, stream = stream_settings.kafka, stream_settings.stream
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(name: str, program: str = "", **variables: str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "JOURNAL_POSTFIX_KAFKA__BOOTSTRAP_SERVERS": str(kafka.bootstrap_servers),
-            "JOURNAL_POSTFIX_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-            "JOURNAL_POSTFIX_STREAM__APPLICATION": stream.application,
-            "JOURNAL_POSTFIX_STREAM__SESSION_TIMEOUT_SECONDS": str(stream.session_timeout_seconds),
-            **{f"JOURNAL_POSTFIX_STREAM__{variable}": value for variable, value in variables.items()},
-        }
-        run = "import sys\nfrom schemas.settings import load\nfrom streams.worker import run\nsys.exit(run(load()))"
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            command = [sys.executable, "-c", f"{program}\n{run}"]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

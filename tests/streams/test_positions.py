@@ -62,25 +62,25 @@ def read_to(offset: int, progress: ReadProgress) -> Callable[[], bool]:
 
 
 def test_a_topic_made_anew_under_a_worker_ends_it_and_stops_the_next(
-    *, raw: Raw, start_changed_stream: Start, progress: ReadProgress, wait_until: Wait, tmp_path: Path
+    *, raw: Raw, start_stream: Start, progress: ReadProgress, wait_until: Wait, tmp_path: Path
 ) -> None:
     raw.feed(range(50))
-    process = start_changed_stream("w")
+    process = start_stream("w")
     wait_until(read_to(50, progress))
 
     raw.make_anew(wait_until)
     raw.feed(range(50, 60))
 
     assert process.wait(90) != 0
-    assert start_changed_stream("next").wait(60) == 2
+    assert start_stream("next").wait(60) == 2
     assert "was read up to 50, but holds 0 to 10 now" in (tmp_path / "next.log").read_text()
 
 
 def test_retention_that_overtakes_a_worker_ends_it(
-    *, raw: Raw, start_changed_stream: Start, progress: ReadProgress, wait_until: Wait, tmp_path: Path
+    *, raw: Raw, start_stream: Start, progress: ReadProgress, wait_until: Wait, tmp_path: Path
 ) -> None:
     raw.feed(range(50))
-    process = start_changed_stream("w")
+    process = start_stream("w")
     wait_until(read_to(50, progress))
 
     fed = 50
@@ -99,29 +99,29 @@ def test_retention_that_overtakes_a_worker_ends_it(
 
 
 def test_retention_up_to_the_position_is_no_error(
-    *, raw: Raw, start_changed_stream: Start, progress: ReadProgress, wait_until: Wait
+    *, raw: Raw, start_stream: Start, progress: ReadProgress, wait_until: Wait
 ) -> None:
     raw.feed(range(50))
-    process = start_changed_stream("before")
+    process = start_stream("before")
     wait_until(read_to(50, progress))
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
 
     raw.forget_before(50)
     raw.feed(range(50, 55))
-    start_changed_stream("after")
+    start_stream("after")
 
     wait_until(read_to(55, progress))
     assert sum(p.batches for p in progress()) == 55
 
 
 def test_without_a_position_reading_begins_with_the_earliest_record(
-    *, raw: Raw, start_changed_stream: Start, progress: ReadProgress, wait_until: Wait
+    *, raw: Raw, start_stream: Start, progress: ReadProgress, wait_until: Wait
 ) -> None:
     raw.feed(range(50))
     raw.forget_before(20)
 
-    start_changed_stream("w")
+    start_stream("w")
 
     wait_until(read_to(50, progress))
     assert sum(p.batches for p in progress()) == 30

@@ -68,7 +68,7 @@ Restorer.restore = slow_restore
 def test_records_that_come_between_the_seek_and_the_emptying_of_queues_are_not_lost(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     tmp_path: Path,
@@ -88,11 +88,11 @@ def test_records_that_come_between_the_seek_and_the_emptying_of_queues_are_not_l
 
         wait_until(step)
 
-    first = start_changed_stream("first", SLOW_SEEK_AND_AGENT)
+    first = start_stream("first", SLOW_SEEK_AND_AGENT)
     log = tmp_path / "first.log"
     feed_until(lambda: len(progress()) == 4)
     for rebalances, name in ((2, "second"), (4, "third")):
-        other = start_changed_stream(name)
+        other = start_stream(name)
         feed_until(lambda rebalances=rebalances: log.read_text().count("partitions assigned") >= rebalances)
         other.send_signal(signal.SIGTERM)
         feed_until(lambda rebalances=rebalances: log.read_text().count("partitions assigned") >= rebalances + 1)
@@ -109,7 +109,7 @@ def test_records_that_faust_drops_are_fetched_again(
     *,
     offsets: str,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     wait_until: Wait,
@@ -120,7 +120,7 @@ def test_records_that_faust_drops_are_fetched_again(
         producer.produce(raw, one_line(number), partition=0)
     assert producer.flush(10) == 0
 
-    worker = start_changed_stream("w", DROPPED.format(offsets=offsets, times=2))
+    worker = start_stream("w", DROPPED.format(offsets=offsets, times=2))
 
     wait_until(lambda: any(p.next_offset == 10 for p in progress()))
     assert [p.batches for p in progress()] == [10]
@@ -131,7 +131,7 @@ def test_records_that_faust_drops_are_fetched_again(
 def test_a_record_that_never_reaches_the_agent_ends_the_worker_and_is_read_by_the_next(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     tmp_path: Path,
@@ -143,10 +143,10 @@ def test_a_record_that_never_reaches_the_agent_ends_the_worker_and_is_read_by_th
         producer.produce(raw, one_line(number), partition=0)
     assert producer.flush(10) == 0
 
-    assert start_changed_stream("dropping", DROPPED.format(offsets="5,", times=1_000_000)).wait(60) == 1
+    assert start_stream("dropping", DROPPED.format(offsets="5,", times=1_000_000)).wait(60) == 1
     assert "records 5 to 5 of partition 0" in (tmp_path / "dropping.log").read_text()
 
-    start_changed_stream("next")
+    start_stream("next")
     wait_until(lambda: any(p.next_offset == 10 for p in progress()))
     assert [p.batches for p in progress()] == [10]
 
@@ -154,7 +154,7 @@ def test_a_record_that_never_reaches_the_agent_ends_the_worker_and_is_read_by_th
 def test_a_worker_that_restores_for_longer_than_its_session_lasts_stays_and_so_do_the_others(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     tmp_path: Path,
@@ -165,7 +165,7 @@ def test_a_worker_that_restores_for_longer_than_its_session_lasts_stays_and_so_d
     workers: list[subprocess.Popen[bytes]] = []
 
     def start(name: str) -> None:
-        workers.append(start_changed_stream(name, SLOW_RESTORE))
+        workers.append(start_stream(name, SLOW_RESTORE))
         wait_until(lambda: "restored=[0" in (tmp_path / f"{name}.log").read_text())
 
     def pass_on(numbers: range) -> None:
@@ -192,7 +192,7 @@ def test_a_worker_that_restores_for_longer_than_its_session_lasts_stays_and_so_d
 def test_workers_that_are_stopped_amid_their_start_leave_the_others_alone(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     tmp_path: Path,
@@ -200,11 +200,11 @@ def test_workers_that_are_stopped_amid_their_start_leave_the_others_alone(
 ) -> None:
     raw = topics_of(stream_settings.kafka, stream_settings.stream).raw.name
     producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
-    stays = start_changed_stream("stays")
+    stays = start_stream("stays")
     wait_until(lambda: "partitions assigned" in (tmp_path / "stays.log").read_text())
     for tenths in range(2, 18, 3):
         name = f"stopped-{tenths}"
-        stopped = start_changed_stream(name)
+        stopped = start_stream(name)
         wait_until(lambda name=name: "stream stage starts" in (tmp_path / f"{name}.log").read_text())
         time.sleep(tenths / 10)  # the moment is what the test is about
         stopped.send_signal(signal.SIGTERM)
@@ -222,7 +222,7 @@ def test_workers_that_are_stopped_amid_their_start_leave_the_others_alone(
 def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     tmp_path: Path,
@@ -239,12 +239,12 @@ def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
     def passed(count: int) -> bool:
         return sum(p.next_offset for p in progress()) == count
 
-    frozen = start_changed_stream("frozen")
+    frozen = start_stream("frozen")
     feed(range(100))
     wait_until(lambda: passed(100))
     feed(range(100, 4000))  # it freezes amid these
     frozen.send_signal(signal.SIGSTOP)
-    other = start_changed_stream("other")
+    other = start_stream("other")
     wait_until(lambda: passed(4000))
 
     frozen.send_signal(signal.SIGCONT)
@@ -261,22 +261,21 @@ def test_a_worker_that_was_frozen_past_its_session_comes_back_and_takes_part(
 
 
 def test_partitions_that_are_added_are_read_after_a_start_afresh(
-    stream_settings: Settings, start_changed_stream: Start, one_line: Batch, progress: ReadProgress, wait_until: Wait
+    stream_settings: Settings, start_stream: Start, one_line: Batch, progress: ReadProgress, wait_until: Wait
 ) -> None:
     topics = topics_of(stream_settings.kafka, stream_settings.stream)
     more = stream_settings.kafka.partitions + 1
-    worker = start_changed_stream("first", SOON_NOTICED)
+    worker = start_stream("first", SOON_NOTICED)
     producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
     producer.produce(topics.raw.name, one_line(1), partition=0)
     assert producer.flush(30) == 0
     wait_until(lambda: len(progress()) == 1)
 
     admin = AdminClient({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
-    outputs = (topics.delivery_from, topics.delivery_to, topics.noqueue, topics.tls_session)
-    for topic in (topics.raw, *outputs, topics.changelog):
+    for topic in (topics.raw, *topics.outputs(), topics.changelog):
         admin.create_partitions([NewPartitions(topic.name, more)])[topic.name].result()
     assert worker.wait(60) == 1
-    start_changed_stream("second")
+    start_stream("second")
     producer = Producer({"bootstrap.servers": stream_settings.kafka.bootstrap_servers})
     producer.produce(topics.raw.name, one_line(2), partition=more - 1)
     assert producer.flush(30) == 0

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from schemas.dead_letters import DeadLetter
+from schemas.keys import partition_of
 from schemas.progress import MAX_SAMPLES
 from schemas.raw import RawLine
 from streams import state
 from streams.messages import name_of
-from tests.streams.conftest import START
+from tests.streams.conftest import PARTITIONS, START
 
 if TYPE_CHECKING:
     import pytest
@@ -214,6 +215,10 @@ def test_a_bounce_is_a_message_of_its_own_that_knows_its_parent(fed: "Fed") -> N
     parts = [message for message in fed.messages if message["queue_id"] == child]
     assert {part.get("parent_queue_id") for part in parts} == {None, ID}
     assert {part["arrived_at"] for part in parts} == {parts[0]["arrived_at"]}
+    elsewhere = {write.key: write.partition for write in fed.writes if write.partition is not None}
+    [(key, partition)] = elsewhere.items()
+    assert child.encode() in key
+    assert partition == partition_of(f"mx1/{child}".encode(), PARTITIONS), "where the child's own lines go"
 
 
 def test_a_reject_with_a_queue_id_is_a_delivery_that_was_rejected_and_no_attempt(fed: "Fed") -> None:

@@ -42,13 +42,17 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 """
 
 SAY_RUNNING = """
+from contextlib import contextmanager
 from streams import worker
 stops = worker._stops_before_the_loop
+@contextmanager
 def say():
-    print("running", flush=True)
-    return stops()
+    with stops():
+        print("running", flush=True)
+        yield
 worker._stops_before_the_loop = say
 """
+"""Says so once it catches signals."""
 
 
 def feed(settings: Settings, one_line: Batch, count: int) -> None:
@@ -70,14 +74,14 @@ def group_offset(settings: Settings) -> int:
 def test_what_was_merged_is_written_at_once_however_far_the_next_checkpoint_is(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     wait_until: Wait,
     tmp_path: Path,
 ) -> None:
     feed(stream_settings, one_line, 30)
-    process = start_changed_stream("w", SAY_MERGED, CHECKPOINT_SECONDS="60", CHECKPOINT_BATCHES="1000")
+    process = start_stream("w", SAY_MERGED, CHECKPOINT_SECONDS="60", CHECKPOINT_BATCHES="1000")
     wait_until(lambda: "merged 29" in (tmp_path / "w.log").read_text())
     assert progress() == []
 
@@ -90,11 +94,11 @@ def test_what_was_merged_is_written_at_once_however_far_the_next_checkpoint_is(
 
 @pytest.mark.parametrize("after", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
 def test_a_worker_stops_at_any_moment_of_its_start(
-    *, start_changed_stream: Start, wait_until: Wait, tmp_path: Path, after: float
+    *, start_stream: Start, wait_until: Wait, tmp_path: Path, after: float
 ) -> None:
-    process = start_changed_stream("w", SAY_RUNNING)
+    process = start_stream("w", SAY_RUNNING)
     wait_until(lambda: "running" in (tmp_path / "w.log").read_text())
-    time.sleep(after + 0.05)  # the moment is what the test is about
+    time.sleep(after)  # the moment is what the test is about
 
     process.send_signal(signal.SIGTERM)
 
@@ -138,10 +142,10 @@ def test_what_nohup_has_begun_goes_on_when_its_terminal_is_closed(
 
 
 def test_a_worker_whose_last_checkpoint_hangs_stops_all_the_same_and_says_so(
-    *, stream_settings: Settings, start_changed_stream: Start, one_line: Batch, wait_until: Wait, tmp_path: Path
+    *, stream_settings: Settings, start_stream: Start, one_line: Batch, wait_until: Wait, tmp_path: Path
 ) -> None:
     feed(stream_settings, one_line, 30)
-    process = start_changed_stream("w", NO_COMMIT_COMES_BACK + SAY_MERGED)
+    process = start_stream("w", NO_COMMIT_COMES_BACK + SAY_MERGED)
     wait_until(lambda: "merged 29" in (tmp_path / "w.log").read_text())
 
     process.send_signal(signal.SIGTERM)
