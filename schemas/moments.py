@@ -9,6 +9,8 @@ from schemas.errors import ConfigurationError
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"-?(\d{1,6}) ?([smhdw])")
 _DAYS_BACK: Final = {"today": 0, "yesterday": 1}
+_YEARS: Final = range(1970, 2200)
+"""Before them there is no mail, and beyond the ends of the calendar no day or week to look at."""
 
 
 def parse_time(text: str, *, now: datetime, zone: tzinfo | None = None) -> datetime:
@@ -19,12 +21,16 @@ def parse_time(text: str, *, now: datetime, zone: tzinfo | None = None) -> datet
     """
     words = text.strip()
     try:
-        return _moment(words, now, zone).astimezone(UTC)
+        moment = _moment(words, now, zone)
+        in_utc = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ConfigurationError(
             f"cannot read the time {text!r}: give 2026-11-23, 2026-11-23T14:00, 2026-11-23T14:00:00Z, 90m, 2h, 3d, 1w, "
             "today, yesterday or now"
         ) from None
+    if moment.year not in _YEARS:
+        raise ConfigurationError(f"the time {text!r} is not in the years {_YEARS[0]} to {_YEARS[-1]}")
+    return in_utc
 
 
 def _moment(text: str, now: datetime, zone: tzinfo | None) -> datetime:

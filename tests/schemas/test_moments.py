@@ -31,6 +31,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("2026-11-23T14:00:00Z", "2026-11-23T14:00:00+00:00"),
         ("2026-11-23T14:00:00.123456-05:00", "2026-11-23T19:00:00.123456+00:00"),
         (" 2026-11-23T14:00:00Z ", "2026-11-23T14:00:00+00:00"),
+        ("1970-01-01", "1969-12-31T23:00:00+00:00"),
     ],
 )
 def test_a_time_is_read_as_people_type_it(text: str, expected: str) -> None:
@@ -51,10 +52,17 @@ def test_a_time_is_read_as_people_type_it(text: str, expected: str) -> None:
         "2026-02-30",
         "soon",
         "0001-01-01",
+        "9999-12-31T23:59-10:00",
     ],
 )
 def test_what_is_no_time_is_refused_with_the_forms_that_are(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read the time .*yesterday"):
+        parse_time(text, now=NOW, zone=BERLIN)
+
+
+@pytest.mark.parametrize("text", ["0001-01-03", "1969-12-31", "2200-01-02", "9999-12-31", "99999d"])
+def test_a_time_that_no_mail_can_have_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{text}' is not in the years 1970 to 2199"):
         parse_time(text, now=NOW, zone=BERLIN)
 
 
