@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal, signal
 
 import faust
@@ -52,11 +52,11 @@ def run(settings: Settings, alive: Callable[[], None] | None = None, watch: Watc
     Raises TryAgainLaterError where the broker does not answer, ConfigurationError where its topics are not as needed.
     Ends the process at once where going on could lose data (fenced, a checkpoint failed): nothing uncommitted counts.
     """
-    with _stops_before_the_loop():
-        return _run(settings, alive, watch)
+    with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir, _stops_before_the_loop(datadir):
+        return _run(settings, alive, watch, datadir)
 
 
-def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> int:
+def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch, datadir: str) -> int:
     topics = topics_of(settings.kafka, settings.stream)
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "debug" else level)
@@ -65,33 +65,30 @@ def _run(settings: Settings, alive: Callable[[], None] | None, watch: Watch) -> 
     # The topics' own number, whatever the settings say: rows go by it to partitions of their keys.
     topics = topics_of(settings.kafka.model_copy(update={"partitions": partitions}), settings.stream)
     collect_rarely()
-    with tempfile.TemporaryDirectory(prefix="journal-postfix-stream-") as datadir:
-        app = StreamApp(settings, topics, partitions, datadir)
-        app.table.failed = lambda error: _end(error, datadir)
-        watch(app.figures)
-        if alive is not None:
-            app.faust.timer(interval=_ALIVE_SECONDS)(_calling(alive))
-        worker = _Worker(
-            app.faust,
-            loop=uvloop.new_event_loop(),
-            quiet=True,
-            loglevel="WARNING",
-            override_logging=False,
-            redirect_stdouts=False,
-        )
-        worker.spinner = None
-        worker.too_slow = lambda: app.table.fail(
-            StopTooSlowError(f"did not stop in {_STOP_SECONDS} s; nothing is lost")
-        )
-        log.info("stream stage starts", application=settings.stream.application, partitions=partitions)
-        try:
-            worker.execute_from_commandline()
-        except SystemExit as ended:
-            if ended.code == 0:
-                return 0
-            reason = ended.__context__  # Faust turns every exception into an exit, and says nothing
-            log.exception("stream stage ends", why=str(reason), kind=type(reason).__name__, exc_info=reason)
-            return FAILED
+    app = StreamApp(settings, topics, partitions, datadir)
+    app.table.failed = lambda error: _end(error, datadir)
+    watch(app.figures)
+    if alive is not None:
+        app.faust.timer(interval=_ALIVE_SECONDS)(_calling(alive))
+    worker = _Worker(
+        app.faust,
+        loop=uvloop.new_event_loop(),
+        quiet=True,
+        loglevel="WARNING",
+        override_logging=False,
+        redirect_stdouts=False,
+    )
+    worker.spinner = None
+    worker.datadir = datadir
+    log.info("stream stage starts", application=settings.stream.application, partitions=partitions)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        if ended.code == 0:
+            return 0
+        reason = ended.__context__  # Faust turns every exception into an exit, and says nothing
+        log.exception("stream stage ends", why=str(reason), kind=type(reason).__name__, exc_info=reason)
+        return FAILED
 
 
 def _calling(alive: Callable[[], None]) -> Callable[[], Awaitable[None]]:
@@ -107,14 +104,29 @@ def _of_the_terminal() -> tuple[Signals, ...]:
 
 
 @contextmanager
-def _stops_before_the_loop() -> Iterator[None]:
-    """Take what ends a stage for a clean end until Faust's loop listens to it itself."""
-    before = {number: signal(number, lambda *_: sys.exit(0)) for number in (SIGTERM, SIGINT, *_of_the_terminal())}
-    try:
+def _stops_before_the_loop(datadir: str) -> Iterator[None]:
+    """Take what ends a stage for a clean end until Faust's loop listens to it itself.
+
+    Faust that was about to start may wait for what it has not started: not for ever.
+    """
+    with ExitStack() as stack:
+
+        def stop(*_: object) -> None:
+            stack.callback(_ends_soon(datadir).cancel)
+            sys.exit(0)
+
+        for number in (SIGTERM, SIGINT, *_of_the_terminal()):
+            stack.callback(signal, number, signal(number, stop))
         yield
-    finally:
-        for number, handler in before.items():
-            signal(number, handler)
+
+
+def _ends_soon(datadir: str) -> threading.Timer:
+    """End the process in _STOP_SECONDS, unless the timer that this returns is cancelled."""
+    error = StopTooSlowError(f"did not stop in {_STOP_SECONDS} s; nothing is lost")
+    timer = threading.Timer(_STOP_SECONDS, _end, (error, datadir))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 class StopTooSlowError(JournalPostfixError):
@@ -122,13 +134,11 @@ class StopTooSlowError(JournalPostfixError):
 
 
 class _Worker(faust.Worker):
-    too_slow: Callable[[], None]
+    datadir: str
 
     def _schedule_shutdown(self, signal: Signals) -> None:
         if not self._signal_stop_time:
-            timer = threading.Timer(_STOP_SECONDS, self.too_slow)
-            timer.daemon = True
-            timer.start()
+            _ends_soon(self.datadir)
         super()._schedule_shutdown(signal)
 
     def install_signal_handlers(self) -> None:

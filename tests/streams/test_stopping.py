@@ -46,8 +46,8 @@ from contextlib import contextmanager
 from streams import worker
 stops = worker._stops_before_the_loop
 @contextmanager
-def say():
-    with stops():
+def say(datadir):
+    with stops(datadir):
         print("running", flush=True)
         yield
 worker._stops_before_the_loop = say
@@ -109,7 +109,7 @@ def test_a_worker_stops_at_any_moment_of_its_start(
 def test_a_terminal_that_is_closed_stops_a_worker_as_sigterm_does(
     *,
     stream_settings: Settings,
-    start_changed_stream: Start,
+    start_stream: Start,
     one_line: Batch,
     progress: ReadProgress,
     wait_until: Wait,
@@ -117,7 +117,7 @@ def test_a_terminal_that_is_closed_stops_a_worker_as_sigterm_does(
     when: str,
 ) -> None:
     feed(stream_settings, one_line, 30)
-    process = start_changed_stream("w", SAY_RUNNING + SAY_MERGED)
+    process = start_stream("w", SAY_RUNNING + SAY_MERGED)
     wait_until(lambda: when in (tmp_path / "w.log").read_text())
 
     process.send_signal(signal.SIGHUP)
@@ -127,9 +127,9 @@ def test_a_terminal_that_is_closed_stops_a_worker_as_sigterm_does(
 
 
 def test_what_nohup_has_begun_goes_on_when_its_terminal_is_closed(
-    *, stream_settings: Settings, start_changed_stream: Start, one_line: Batch, wait_until: Wait, tmp_path: Path
+    *, stream_settings: Settings, start_stream: Start, one_line: Batch, wait_until: Wait, tmp_path: Path
 ) -> None:
-    process = start_changed_stream("w", AS_NOHUP + SAY_MERGED)
+    process = start_stream("w", AS_NOHUP + SAY_MERGED)
     feed(stream_settings, one_line, 30)
     wait_until(lambda: "merged 29" in (tmp_path / "w.log").read_text())
 
