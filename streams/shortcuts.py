@@ -18,7 +18,7 @@ from schemas.timestamps import to_text
 from streams.messages import Message, mark_of, name_of, reads_otherwise
 from streams.parsing import PARSER
 from streams.parsing.cleanup import CONTENT_CHECK
-from streams.parsing.delivery import AGENTS, DELIVERED, DELIVERY, next_record, seconds
+from streams.parsing.delivery import AGENTS, DELIVERED, DELIVERY, seconds
 from streams.parsing.formats import pattern_of, split_program
 from streams.parsing.qmgr import ACTIVE
 from streams.parsing.reasons import reason_of
@@ -68,8 +68,6 @@ def _agent(service: str) -> Shortcut:
             return None
         to, orig_to, relay, connection_use, delay, delays, tls, dsn, status, reply = found.groups("")
         if reply.startswith("forwarded as ") or len(to) > MAX_ADDRESS or len(orig_to) > MAX_ADDRESS:
-            return None
-        if ">" in reply and next_record(reply) >= 0:
             return None
         reply = reply.removesuffix(")")
         row, moment = message.row, _to_text(at)

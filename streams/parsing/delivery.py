@@ -15,18 +15,12 @@ DELIVERED: Final = frozenset({"sent", "deliverable"})
 """Statuses that need no reason."""
 
 _MOST_SECONDS: Final = 1e9
-_MOST_FAKES: Final = 8
-"""Records that a name is looked at for: one full of them must not take long."""
 
 _forwarded_as = re.compile(r"forwarded as ([0-9A-Za-z]{6,32})$").match
 
 
 def _attempt(found: re.Match[str], line: Line) -> Parsed:
-    to, orig_to, relay, connection_use, delay, delays, tls, dsn, status, reply = _true_record(found)
-    assert to is not None
-    assert relay is not None
-    assert delay is not None
-    assert status is not None
+    to, orig_to, relay, connection_use, delay, delays, tls, dsn, status, reply = found.groups()
     reply = (reply or "")[:MAX_TEXT]
     reply = reply.removesuffix(")")  # the end of the record; a cut line has none
     code = reply_code(reply)
@@ -54,31 +48,6 @@ def _attempt(found: re.Match[str], line: Line) -> Parsed:
     )
 
 
-def _true_record(found: re.Match[str]) -> tuple[str | None, ...]:
-    """Return the fields of a record, also where the name of the recipient looks like another record before it.
-
-    That is where Postfix does not quote names. What a host replied or a program printed may hold a record too; but that
-    has an SMTP code, or the bracket is open that its address closes.
-    """
-    fields, text = found.groups(), found.string
-    begins, reply = found.start(1), found.start(10)
-    for _ in range(_MOST_FAKES):
-        if reply < 0 or text.startswith('"', begins) or (end := next_record(text, reply)) < 0:
-            break
-        is_said = "<" in text[reply:end] or reply_code(text[reply:end]) is not None
-        behind = None if is_said else _behind_recipient(text, end)
-        if behind is None:
-            break
-        fields, reply = (text[begins:end], *behind.groups()), behind.start(9)
-    return fields
-
-
-def next_record(text: str, at: int = 0) -> int:
-    """Return where in *text*, from *at* on, a recipient ends before the fields of a record; -1 for nowhere."""
-    found = _recipient_ends(text, at)
-    return found.start() if found else -1
-
-
 def seconds(text: str) -> float | None:
     """Return a delay; None where the text is no number."""
     try:
@@ -95,9 +64,6 @@ _REST: Final = (
 )
 """A status at the end of the line may be cut: only one that is known counts there. And what a probe finds is the same
 whether it is cached (``global/verify.c``) or not."""
-
-_recipient_ends = re.compile(r">, (?:relay=|orig_to=<)").search
-_behind_recipient = re.compile(rf">(?:, orig_to=<{ADDRESS}>)?{_REST}", re.DOTALL | re.ASCII).match
 
 DELIVERY = fact(
     "delivery",
