@@ -5,6 +5,7 @@ from typing import Any, Final
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from schemas.connections import Connection as OurConnection
 from schemas.database_refusals import what_to_do
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError, one_line
 from schemas.settings import DatabaseSettings
@@ -29,7 +30,7 @@ def connect(database: DatabaseSettings) -> Connection:
     """
     parameters: dict[str, Any] = {**database.connection_parameters(), **_NOTICE_A_DEAD_SERVER}
     try:
-        connection: Connection = psycopg2.connect(**parameters)
+        connection: Connection = psycopg2.connect(connection_factory=OurConnection, **parameters)
     except psycopg2.OperationalError as error:
         raise refusal(error, database) from None  # its text would repeat the parameters
     with connection, connection.cursor() as cursor:

@@ -1,6 +1,7 @@
 """The embedded database: PostgreSQL on a private socket."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from schemas.settings import DatabaseSettings, Settings
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+_FAULT: Final = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")
 START_SECONDS: Final = 180.0
 """How long it may take to answer: recovery after a crash reads up to 1 GB."""
 STOP_SECONDS: Final = 60.0
@@ -160,8 +162,7 @@ class EmbeddedDatabase:
             check=False,
         )
         if done.returncode != 0:
-            said = " | ".join(done.stdout.splitlines()[-4:])
-            raise TryAgainLaterError(f"PostgreSQL could not make its data in {self._folder}: {said}")
+            raise TryAgainLaterError(f"PostgreSQL could not make its data in {self._folder}: {_cause(done.stdout)}")
         with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"\ninclude = '../{CONFIGURATION_FILE}'\n")
         unfinished.rename(data)
@@ -224,6 +225,12 @@ class EmbeddedDatabase:
                     cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
         finally:
             connection.close()
+
+
+def _cause(said: str) -> str:
+    """Return the lines of *said* that tell of a fault, the last ones where none does."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    return " | ".join([line for line in lines if _FAULT.search(line)] or lines[-4:])
 
 
 def _environment() -> dict[str, str]:

