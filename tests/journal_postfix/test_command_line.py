@@ -168,7 +168,7 @@ def test_an_unexpected_exception_is_one_line_and_debug_shows_the_traceback(tmp_p
     # A directory where a file is expected is not what `load` looks for: it is a file, but no one may decode it.
     config = tmp_path / "settings.yaml"
     config.write_text("{}\n")
-    broken = {"PYTHONPATH": str(tmp_path)}
+    broken = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     (tmp_path / "sitecustomize.py").write_text(
         "import schemas.settings\ndef load(*_): raise ZeroDivisionError('odd\\nthing')\nschemas.settings.load = load\n"
     )
