@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from schemas.dead_letters import DeadLetter
+from schemas.deliveries import ORIGIN_CLEANUP, ORIGIN_UNSEEN
 from schemas.keys import partition_of
+from schemas.merging import MAX_HISTORY
 from schemas.progress import MAX_SAMPLES
 from schemas.raw import RawLine
+from schemas.topics import MAX_VALUE_BYTES
 from streams import state
 from streams.messages import name_of
 from tests.streams.conftest import PARTITIONS, START
@@ -85,6 +88,17 @@ def test_a_large_unfinished_message_is_stored_in_pieces_and_comes_back_whole(fed
     assert taken_over.writes == fed.writes
     assert len(fed.deliveries) == 500
     assert {row.attempts for row in fed.deliveries.values()} == {2}
+
+
+def test_no_record_of_a_message_is_too_large_however_long_the_histories_of_its_recipients_are(fed: "Fed") -> None:
+    fed.feed(CLIENT, ACTIVE)
+    for number in range(MAX_HISTORY):
+        said = "𝄞" * 1900
+        fed.feed(*(delivery(number, f"r{n}@x.test", "deferred", reply=said) for n in range(20)), checkpoint=False)
+    fed.writes += fed.state.checkpoint()
+    assert max(map(len, fed.changelog.values())) < MAX_VALUE_BYTES
+    assert max(len(write.value or b"") for write in fed.writes) < MAX_VALUE_BYTES
+    assert sum(value.count(f"r{n}@x.test".encode()) > 0 for value in fed.changelog.values() for n in range(20)) == 20
 
 
 def test_attempts_are_kept_with_their_replies(fed: "Fed") -> None:
@@ -213,7 +227,10 @@ def test_a_bounce_is_a_message_of_its_own_that_knows_its_parent(fed: "Fed") -> N
     )
 
     parts = [message for message in fed.messages if message["queue_id"] == child]
-    assert {part.get("parent_queue_id") for part in parts} == {None, ID}
+    assert {part.get("parent_queue_id"): part.get("origin", ORIGIN_UNSEEN) for part in parts} == {
+        None: ORIGIN_CLEANUP,
+        ID: ORIGIN_UNSEEN,
+    }
     assert {part["arrived_at"] for part in parts} == {parts[0]["arrived_at"]}
     elsewhere = {write.key: write.partition for write in fed.writes if write.partition is not None}
     [(key, partition)] = elsewhere.items()
