@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3.12 python3.13 python3.11 pyt
 	&& { echo $$p; break; }; done)
 # Tests wait as much as they compute. Each process has a Kafka and a PostgreSQL of its own, and takes whole files, in
 # their order: the long ones come first.
-WORKERS ?= 2
+WORKERS ?= 3
 TOGETHER = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 DEBIAN_PACKAGES := $(shell cat tests/debian-packages.txt 2>/dev/null)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)

@@ -34,6 +34,8 @@ pytest_plugins = ["faults.report"]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: what the tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup's
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,13 @@ class Draft(msgspec.Struct):
             row.find = {"client_address": session.client}
             row.claims["recipient"] = OneOf(tuple(mail.recipients))
 
+    def refused_unnamed(self, session: Session, mail: Mail, stage: str, **more: Claim) -> None:
+        """Expect a line of ``rejects`` for a message of which the log says neither sender nor recipient."""
+        unknown = OneOf((None, ""))
+        self.refused(session, mail, None, NO_CODE, NO_DSN, stage=stage, protocol=unknown, helo=unknown, **more)
+        self.truth.rejects[-1].message = f"{session.way} {session.client} {mail.sender}"
+        self.truth.rejects[-1].claims["sender"] = OneOf((None, mail.sender))
+
     def told(self, session: Session, mail: Mail, action: str) -> None:
         """Expect a line of ``rejects`` that is none: an access table's action that has no reply for the client."""
         self.refused(session, mail, mail.recipients[0], NO_CODE, NO_DSN, action=action)

@@ -53,7 +53,7 @@ def read(log: bytes) -> Reading:
             queue_id, recipient, orig, status = tried[1], tried[2], tried[3] or "", tried[4]
             reading.attempts[recipient, orig] += 1
             last[queue_id, recipient, orig] = status
-        elif named and _REFUSED.match(text):
+        elif (named and _REFUSED.match(text)) or text.endswith(": queue file size limit exceeded"):
             reading.refused += 1
         elif refused := _NOQUEUE.match(text):
             to = _TO.search(text)

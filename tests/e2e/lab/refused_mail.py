@@ -134,7 +134,8 @@ def real_size(draft: Draft) -> None:
     session = draft.session()
     body = "0123456789012345678901234567890123456789\r\n" * (SIZE_LIMIT // 40)
     mail = draft.mail(session, draft.sender(), [_ok(draft)], body=body, end_answer=552)
-    draft.whole("too large", session, mail, OneOf(("rejected", "cancelled")), sender=OneOf((None, mail.sender)))
+    draft.whole("too large", session, mail, "rejected", sender=OneOf((None, mail.sender)))
+    draft.refused_unnamed(session, mail, "END-OF-MESSAGE", reply=Containing("size limit"), reason="too-large")
 
 
 def _by_content(draft: Draft, session: Session, mail: Mail, action: str, status: str) -> None:
