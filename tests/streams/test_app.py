@@ -34,8 +34,8 @@ import threading
 from streams import worker
 worker._STOP_SECONDS = 0.2
 def hang(*_):
-    print("running", flush=True)
     try:
+        print("running", flush=True)
         threading.Event().wait()
     finally:
         threading.Event().wait()
