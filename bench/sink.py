@@ -28,15 +28,9 @@ from sinks import migrating
 from sinks.batches import Batch
 from sinks.day_partitions import DayPartitions
 from sinks.known_names import Name, names_of, store
-from sinks.staging import FROM, NOQUEUE, TLS_SESSIONS, TO, Copies, Staged, copies_of
+from sinks.staging import TABLES, Copies, Staged, copies_of
 
 _POLL_SECONDS: Final = 0.1
-_KEYS: Final = {
-    FROM: "arrived_at, queue_id, host",
-    TO: "arrived_at, queue_id, host, recipient, orig_recipient",
-    NOQUEUE: "at, host, digest",
-    TLS_SESSIONS: "at, host, digest",
-}
 
 
 def fill_topics(settings: Settings, path: Path, lines: int) -> None:
@@ -102,8 +96,8 @@ def new_names(batches: list[Batch]) -> Iterator[set[Name]]:
 def upsert(staged: Staged) -> str:
     """Return a bare upsert: the new row wins."""
     columns = ", ".join(staged.columns)
-    keys = _KEYS[staged]
-    changes = ", ".join(f"{name} = excluded.{name}" for name in staged.columns if name not in keys.split(", "))
+    keys = ", ".join(staged.key)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in staged.columns if name not in staged.key)
     return (
         f"INSERT INTO {staged.target} ({columns}) SELECT {columns} FROM {staged.table} ORDER BY {keys} "
         f"ON CONFLICT ({keys}) DO UPDATE SET {changes}"
@@ -114,7 +108,7 @@ def bare(settings: Settings, batches: list[tuple[Copies, set[Name]]]) -> float:
     """Return the seconds that the bare loop takes."""
     connection = psycopg2.connect(**settings.database.connection_parameters())
     with connection, connection.cursor() as cursor:
-        for staged in _KEYS:
+        for staged in TABLES:
             cursor.execute(staged.create)
     today = datetime.now(UTC).date()
     began = time.monotonic()

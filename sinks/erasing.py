@@ -33,7 +33,6 @@ _ROWS_AT_ONCE: Final = 500
 _LOCK_MS: Final = 2000
 _HELD: Final = "a sink holds what has to be changed, and does not go on: look after it, then run this again"
 
-
 _is_address: Final = re.compile(r"(?:\"(?:[^\"\\]|\\.)+\"|\S+)@[^\s@]+").fullmatch
 _is_login: Final = re.compile(r"[^\s@]+").fullmatch
 

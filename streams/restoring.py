@@ -52,8 +52,8 @@ class Restorer:
                 {number: watermarks(consumer, topic, number, _ANSWER_SECONDS) for number in partitions}
                 for topic in (self._changelog, self._source)
             )
-            consumer.assign([TopicPartition(self._changelog, number, low) for number, (low, _) in bounds.items()])
             source = topic_ids(self._client, [self._source], _ANSWER_SECONDS).get(self._source, "")
+            consumer.assign([TopicPartition(self._changelog, number, low) for number, (low, _) in bounds.items()])
             latest: dict[int, dict[bytes, bytes]] = {number: {} for number in partitions}
             count = self._read(consumer, latest)
             for number, partition in partitions.items():
